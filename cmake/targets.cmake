@@ -1,0 +1,21 @@
+# tributary_library(name SOURCES pattern... LINKS target...): one folder, one library.
+function(tributary_library name)
+    cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
+    file(GLOB sources CONFIGURE_DEPENDS ${ARG_SOURCES})
+    if(NOT sources)
+        file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/${name}_empty.c "extern int ${name}_empty;\n")
+        set(sources ${CMAKE_CURRENT_BINARY_DIR}/${name}_empty.c)
+    endif()
+    add_library(${name} STATIC ${sources})
+    target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR})
+    target_link_libraries(${name} PUBLIC ${ARG_LINKS})
+endfunction()
+
+# tributary_program(name MAIN file LINKS target...); left out while its main does not exist.
+function(tributary_program name)
+    cmake_parse_arguments(ARG "" "MAIN" "LINKS" ${ARGN})
+    if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${ARG_MAIN})
+        add_executable(${name} ${ARG_MAIN})
+        target_link_libraries(${name} PRIVATE ${ARG_LINKS})
+    endif()
+endfunction()
