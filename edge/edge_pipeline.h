@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * edge_pipeline: the driver of the edge: numbers clicks, commits them to the spool, builds and publishes segments,
- * trims what every reader has consumed. Performs effects in the one right order: commit, then acknowledge.
- * Audience: edge shell, tests, simulator. Works through the ports kv, bus, clock only; nothing here blocks
- * except the commit itself.
+ * edge_pipeline: the driver of the edge: numbers clicks, commits them to the spool, builds and
+ * publishes segments, trims what every reader has consumed. Performs effects in the one right
+ * order: commit, then acknowledge. Audience: edge shell, tests, simulator. Works through the ports
+ * kv, bus, clock only; nothing here blocks except the commit itself.
  *
- * Thread rule: two halves. edge_commit and edge_finish run on one thread (the committer), edge_forward on one thread
- * (the forwarder); they share a small locked block. A simulator may call both from one thread. The observers
- * (edge_acked, edge_view) may be called from any thread. */
+ * Thread rule: two halves. edge_commit and edge_finish run on one thread (the committer),
+ * edge_forward on one thread (the forwarder); they share a small locked block. A simulator may call
+ * both from one thread. The observers (edge_acked, edge_view) may be called from any thread. */
 #pragma once
 
 #include "common/base/bus.h"
@@ -20,7 +20,8 @@ extern const char *const edge_table_names[EDGE_TABLES];
 struct edge_region {
     char name[LIMIT_REGION_NAME_BYTES + 1];
     struct bus_port *bus;
-    char readers[LIMIT_READERS][LIMIT_READER_NAME_BYTES + 1]; /* every configured reader's floor is waited for */
+    char readers[LIMIT_READERS]
+                [LIMIT_READER_NAME_BYTES + 1]; /* every configured reader's floor is waited for */
     uint32_t reader_count;
 };
 
@@ -29,33 +30,35 @@ struct edge_pipeline_options {
     struct edge_region regions[LIMIT_REGIONS];
     uint32_t region_count;
     uint32_t partitions;
-    uint32_t heartbeat_ms;        /* 30000 */
-    uint32_t publish_timeout_ms;  /* own time-out of an unanswered publish; 5000 */
-    uint64_t window_bytes;        /* un-acknowledged bytes a region; 4 MiB */
-    uint32_t segment_bytes;       /* aim of a busy segment; 256 KiB */
+    uint32_t heartbeat_ms;       /* 30000 */
+    uint32_t publish_timeout_ms; /* own time-out of an unanswered publish; 5000 */
+    uint64_t window_bytes;       /* un-acknowledged bytes a region; 4 MiB */
+    uint32_t segment_bytes;      /* aim of a busy segment; 256 KiB */
     struct kv_port *kv;
     struct clock_port *clock;
-    void (*on_acked)(void *context); /* some line's acknowledged number moved; forwarder's thread; may be NULL */
+    void (*on_acked)(
+        void *context); /* some line's acknowledged number moved; forwarder's thread; may be NULL */
     void *on_acked_context;
 };
 
 struct edge_pipeline;
 
-/* Opens the spool: begins a new random epoch (design 3.3 [rule]) and puts FIN on the unfinished lines of older ones. */
+/* Opens the spool: begins a new random epoch (design 3.3 [rule]) and puts FIN on the unfinished
+ * lines of older ones. */
 enum err WARN_UNUSED edge_pipeline_new(const struct edge_pipeline_options *options,
                                        struct edge_pipeline **out);
 void edge_pipeline_free(struct edge_pipeline *p);
 
 /* A click on its way into the spool. */
 struct edge_item {
-    struct click click;   /* spans must live until edge_commit returns */
-    uint32_t home;        /* region index */
+    struct click click; /* spans must live until edge_commit returns */
+    uint32_t home;      /* region index */
     uint16_t partition;
-    uint64_t number;      /* out: given by edge_commit */
+    uint64_t number; /* out: given by edge_commit */
 };
 
-/* Numbers and durably stores all items in one transaction. ERR_OK: every one is durable (fsynced). ERR_KV_FULL: none
- * was stored, definitely. Class STOP: outcome unknown; end the process. */
+/* Numbers and durably stores all items in one transaction. ERR_OK: every one is durable (fsynced).
+ * ERR_KV_FULL: none was stored, definitely. Class STOP: outcome unknown; end the process. */
 enum err WARN_UNUSED edge_commit(struct edge_pipeline *p, struct edge_item *items, size_t count);
 
 /* Trims without new clicks (after drains, when idle); same thread as edge_commit. */
@@ -64,19 +67,20 @@ enum err WARN_UNUSED edge_trim(struct edge_pipeline *p);
 /* Clean shutdown: FIN on every line of the current epoch. No edge_commit afterwards. */
 enum err WARN_UNUSED edge_finish(struct edge_pipeline *p);
 
-/* One bounded bite of forwarding: events of all buses, then segments while windows are open, then heartbeats.
- * Returns ERR_OK or a class STOP error; *out_idle_ms: call again after that long at the latest (0: at once). */
+/* One bounded bite of forwarding: events of all buses, then segments while windows are open, then
+ * heartbeats. Returns ERR_OK or a class STOP error; *out_idle_ms: call again after that long at the
+ * latest (0: at once). */
 enum err WARN_UNUSED edge_forward(struct edge_pipeline *p, uint32_t *out_idle_ms);
 
 /* Numbers below this of the current epoch's line were stored by the region's quorum. Any thread. */
 uint64_t edge_acked(const struct edge_pipeline *p, uint32_t home, uint16_t partition);
 
 struct edge_view {
-    uint64_t accepted;       /* clicks numbered by this process */
-    uint64_t in_flight;      /* numbers in the spool that not every reader has consumed, all epochs */
+    uint64_t accepted;  /* clicks numbered by this process */
+    uint64_t in_flight; /* numbers in the spool that not every reader has consumed, all epochs */
     uint64_t published, resent_segments, timeouts, gaps, floors_heard, segment_bytes, trimmed;
-    uint64_t older_lines;    /* lines of older epochs still draining */
+    uint64_t older_lines; /* lines of older epochs still draining */
     bool bus_up[LIMIT_REGIONS];
-    bool drained;            /* nothing is held, nothing is open */
+    bool drained; /* nothing is held, nothing is open */
 };
 void edge_pipeline_view(struct edge_pipeline *p, struct edge_view *out);

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * edge_pipeline_parts: what the two halves of edge_pipeline share.
+ * Audience: edge_pipeline*.c alone. Who may touch a field is said beside it. */
+#pragma once
+
+#include "edge/core/send_window.h"
+#include "edge/core/spool_record.h"
+#include "edge/edge_pipeline.h"
+#include "proto/subject.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct edge_line {
+    /* fixed */
+    uint16_t slot; /* index in pipeline.lines */
+    uint32_t home; /* region index */
+    bool older;    /* of an earlier epoch */
+    /* committer */
+    struct spool_line spool; /* as stored; spool.low and spool.end move here first */
+    struct buf rows;         /* rows of the batch being gathered */
+    uint64_t rows_first, numbered;
+    bool touched;
+    /* under pipeline.lock */
+    uint64_t shared_low, shared_end, shared_trim;
+    bool gone; /* drained and deleted */
+    /* any thread */
+    _Atomic uint64_t acked;
+    /* forwarder */
+    struct send_window window;
+    uint64_t batch_first; /* first number of the batch that holds window.next, if batch_known */
+    bool batch_known;
+    uint64_t published_mono_ms;
+    bool published;
+};
+
+struct edge_counters {
+    _Atomic uint64_t accepted, published, resent_segments, timeouts, gaps, floors_heard,
+        segment_bytes, trimmed;
+};
+
+struct edge_region_state { /* forwarder, but for `up` */
+    _Atomic bool up;
+    uint64_t flying_bytes;
+    uint64_t pause_until_ms; /* monotonic; after a refusal or a time-out */
+    uint32_t pause_ms;
+};
+
+struct edge_pipeline {
+    struct edge_pipeline_options options;
+    uint64_t epoch;
+    uint64_t start_mono_ms;
+    struct edge_line **lines; /* the current epoch's first: home * partitions + partition */
+    uint32_t line_count, current_count;
+    pthread_mutex_t lock;   /* a leaf: nothing is called while it is held but the clock port */
+    uint64_t last_clock_ms; /* under lock: the edge's clock never goes back */
+    uint64_t committing_ms; /* under lock: clock of the transaction under way, 0: none */
+    struct edge_counters counters;
+    struct edge_region_state regions[LIMIT_REGIONS];
+    uint32_t next_line;   /* forwarder: where the last bite stopped; fairness between lines */
+    uint64_t next_token;  /* forwarder */
+    struct click *clicks; /* forwarder: LIMIT_SEGMENT_CLICKS */
+    struct buf rows_copy, message;
+    struct buf value; /* committer */
+    bool finished;    /* committer: FIN given */
+};
+
+/* The edge's wall clock, made monotone. Call with the lock held. */
+uint64_t edge_clock_locked(struct edge_pipeline *p);

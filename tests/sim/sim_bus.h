@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * sim_bus: JetStream and plain NATS in memory: streams with message ids, tail loss, unknown
+ * time-outs. Audience: tests. One thread. A server is shared; each client is a bus port of its own.
+ */
+#pragma once
+
+#include "common/base/bus.h"
+
+struct sim_bus_server;
+
+/* Time is set by the test; messages stored now carry it. */
+struct sim_bus_server *sim_bus_server_new(void);
+void sim_bus_server_free(struct sim_bus_server *s); /* frees its clients too */
+void sim_bus_time(struct sim_bus_server *s, uint64_t now_ms);
+/* `filter` as in NATS, e.g. "clicks.us.0.>". */
+void sim_bus_stream(struct sim_bus_server *s, const char *name, const char *filter);
+
+/* A new client, connected: its first event is BUS_UP. */
+struct bus_port *sim_bus_client(struct sim_bus_server *s);
+void sim_bus_cut(
+    struct bus_port *client); /* BUS_DOWN; open publishes end unknown (NACK, ERR_BUS_TIMEOUT) */
+void sim_bus_heal(struct bus_port *client); /* BUS_UP */
+/* A client that crashed: its events and subscriptions are gone; frees it. */
+void sim_bus_client_free(struct bus_port *client);
+
+/* Faults of the next publishes, one shot each, in this order: lost unknown (not stored, time-out),
+ * stored unknown (stored, time-out). */
+void sim_bus_lose_publishes(struct bus_port *client, unsigned n);
+void sim_bus_orphan_publishes(struct bus_port *client, unsigned n);
+/* Plain messages to this client are dropped while true. */
+void sim_bus_deaf(struct bus_port *client, bool deaf);
+
+uint64_t sim_bus_last_seq(const struct sim_bus_server *s, const char *stream);
+/* Removes the messages above `seq`: they were acknowledged and are gone; sequences are used again.
+ */
+void sim_bus_lose_tail(struct sim_bus_server *s, const char *stream, uint64_t seq);
+/* Deletes and re-creates the stream, empty, from sequence 1. */
+void sim_bus_recreate(struct sim_bus_server *s, const char *stream);
+/* Borrowed; false if not there. */
+bool sim_bus_message(const struct sim_bus_server *s, const char *stream, uint64_t seq,
+                     struct span *out_data, uint64_t *out_time_ms);

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "edge/core/send_window.h"
+
+#include <criterion/criterion.h>
+
+static struct send_window given(uint64_t low, uint64_t end, uint32_t readers)
+{
+    struct send_window w;
+    send_window_init(&w, low, end, false, readers);
+    return w;
+}
+
+static bool floor_of(struct send_window *w, uint32_t reader, uint64_t floor, bool gap, uint64_t now)
+{
+    uint32_t bytes;
+    return send_window_floor(w, reader, 7, floor, gap, now, &bytes);
+}
+
+Test(send_window, trims_below_the_minimum_of_all_readers)
+{
+    struct send_window w = given(0, 100, 2);
+
+    floor_of(&w, 0, 80, false, 0);
+    cr_assert_eq(send_window_trim(&w), 0, "a reader that was never heard holds everything");
+
+    floor_of(&w, 1, 30, false, 0);
+    cr_assert_eq(send_window_trim(&w), 30);
+
+    floor_of(&w, 1, 90, false, 0);
+    cr_assert_eq(send_window_trim(&w), 80);
+}
+
+Test(send_window, a_floor_never_falls_but_for_a_new_store)
+{
+    struct send_window w = given(0, 100, 1);
+    uint32_t bytes;
+
+    send_window_floor(&w, 0, 7, 60, false, 0, &bytes);
+    send_window_floor(&w, 0, 7, 40, false, 0, &bytes);
+    cr_assert_eq(send_window_trim(&w), 60);
+
+    send_window_floor(&w, 0, 8, 10, false, 0, &bytes);
+    cr_assert_eq(send_window_trim(&w), 10);
+}
+
+Test(send_window, a_floor_beyond_the_last_number_is_ignored_except_on_an_older_line)
+{
+    struct send_window w = given(0, 100, 1), older;
+    send_window_init(&older, 0, 100, true, 1);
+
+    floor_of(&w, 0, 101, false, 0);
+    floor_of(&older, 0, 101, false, 0);
+
+    cr_assert_eq(send_window_trim(&w), 0);
+    cr_assert_eq(send_window_trim(&older), 100);
+}
+
+Test(send_window, acknowledges_in_order_only)
+{
+    struct send_window w = given(0, 30, 1);
+    send_window_sent(&w, 1, 10, 100, true);
+    send_window_sent(&w, 2, 20, 100, true);
+
+    cr_assert_eq(send_window_acked(&w, 2), 100);
+    cr_assert_eq(w.acked, 0, "the quorum has [10, 20) but not yet [0, 10)");
+
+    cr_assert_eq(send_window_acked(&w, 1), 100);
+    cr_assert_eq(w.acked, 20);
+    cr_assert_eq(send_window_acked(&w, 1), 0, "an answer counts once");
+}
+
+Test(send_window, an_unanswered_publish_goes_back_and_takes_later_ones_along)
+{
+    struct send_window w = given(0, 30, 1);
+    send_window_sent(&w, 1, 10, 100, true);
+    send_window_sent(&w, 2, 20, 50, true);
+    send_window_sent(&w, 3, 30, 50, true);
+    send_window_acked(&w, 1);
+
+    cr_assert_eq(send_window_failed(&w, 2), 100);
+    cr_assert_eq(w.next, 10);
+    cr_assert_eq(w.flight_count, 0);
+
+    cr_assert_eq(send_window_acked(&w, 3), 0, "an answer to a forgotten flight means nothing");
+    cr_assert_eq(w.acked, 10);
+}
+
+Test(send_window, a_slow_reader_is_never_flow_control)
+{
+    struct send_window w = given(0, 30, 2);
+    send_window_sent(&w, 1, 30, 100, true);
+    send_window_acked(&w, 1);
+
+    cr_assert_not(floor_of(&w, 0, 0, false, 1000), "behind is no gap");
+    cr_assert_eq(w.next, 30);
+}
+
+Test(send_window, a_gap_goes_back_once_until_the_repair_can_have_arrived)
+{
+    struct send_window w = given(0, 30, 1);
+    send_window_sent(&w, 1, 30, 100, true);
+    send_window_acked(&w, 1);
+
+    cr_assert(floor_of(&w, 0, 5, true, 1000));
+    cr_assert_eq(w.next, 5);
+
+    send_window_sent(&w, 2, 30, 100, true);
+    cr_assert_not(floor_of(&w, 0, 5, true, 1000 + SEND_WINDOW_BACK_MS - 1));
+    cr_assert(floor_of(&w, 0, 5, true, 1000 + SEND_WINDOW_BACK_MS));
+}
+
+Test(send_window, never_goes_back_below_what_the_spool_holds)
+{
+    struct send_window w = given(0, 30, 1);
+    send_window_sent(&w, 1, 30, 100, true);
+    send_window_trimmed(&w, 20);
+
+    cr_assert(floor_of(&w, 0, 5, true, 0));
+    cr_assert_eq(w.next, 20);
+}
+
+Test(send_window, small_when_idle_large_when_busy)
+{
+    struct send_window w = given(0, 10, 1);
+    cr_assert(send_window_open(&w, false), "idle: at once");
+
+    send_window_sent(&w, 1, 10, 100, false);
+    send_window_grow(&w, 20);
+    cr_assert_not(send_window_open(&w, false), "one small one is under way");
+    cr_assert(send_window_open(&w, true), "a full one need not wait");
+
+    send_window_acked(&w, 1);
+    cr_assert(send_window_open(&w, false));
+}
+
+Test(send_window, limit_of_flights)
+{
+    struct send_window w = given(0, 1000, 1);
+    for (uint64_t i = 0; i < SEND_WINDOW_FLIGHTS; i++)
+        send_window_sent(&w, i + 1, i + 1, 1, true);
+
+    cr_assert_not(send_window_open(&w, true));
+    send_window_acked(&w, 1);
+    cr_assert(send_window_open(&w, true));
+}
