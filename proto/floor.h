@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * floor: up to which number one reader has durably consumed the lines of one edge: a cumulative acknowledgement.
+ * floor: up to which number one reader has durably consumed the lines of one edge: a cumulative
+ * acknowledgement, like TCP's.
  * Audience: edge, regional, tests. Pure. Drawn in proto/PROTOCOL.md, "Floors". Source: design 3.7.
+ *
  * One plain message per (reader process, edge) and cut; newest wins; losing one is harmless. */
 #pragma once
 
@@ -8,20 +10,21 @@
 #include "common/base/err.h"
 #include "common/base/limits.h"
 
-#define FLOOR_MAGIC "TRFL"
-#define FLOOR_VERSION 1
+#define FLOOR_MAGIC     "TRFL"
+#define FLOOR_VERSION   1
 #define FLOOR_LINES_MAX 4096
 
 struct floor_line {
     uint64_t epoch;
     uint16_t partition;
-    bool gap;          /* the reader has seen a number above the floor: please send again from there */
-    uint64_t floor;    /* every number below is durably consumed */
+    bool gap;       /* the reader has seen a number above the floor: please send again from there */
+    uint64_t floor; /* every number below is durably consumed */
 };
 
 struct floor_message {
     char reader[LIMIT_READER_NAME_BYTES + 1];
-    uint64_t store_id;  /* random, made with the reader's store: a new one replaces the old floors, even downward */
+    uint64_t store_id; /* random, made with the reader's store: a new one replaces the old floors,
+                          even downward */
     char region[LIMIT_REGION_NAME_BYTES + 1];
     char edge[LIMIT_EDGE_NAME_BYTES + 1];
     uint32_t line_count;

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
- * want: the globe asks one replica for whole minutes, or for names. Plain message; losing one is harmless: it is
- * asked again while the minute stays incomplete.
- * Audience: regional, global, tests. Pure. Drawn in proto/PROTOCOL.md, "Want". Source: design 2.6. */
+ * want: the globe asks one replica for whole minutes, or for names.
+ * Audience: regional, global, tests. Pure. Drawn in proto/PROTOCOL.md, "Want". Source: design 2.6.
+ *
+ * A plain message; losing one is harmless: it is asked again while the minute stays incomplete. */
 #pragma once
 
 #include "common/base/bytes.h"
 #include "common/base/err.h"
 #include "common/base/limits.h"
 
-#define WANT_MAGIC "TRWN"
-#define WANT_VERSION 1
+#define WANT_MAGIC     "TRWN"
+#define WANT_VERSION   1
 #define WANT_NAMES_MAX 4096
 
 struct want_message {

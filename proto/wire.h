@@ -5,12 +5,14 @@
  *   offset 0   4 bytes  magic, e.g. "TRSG"
  *          4   1 byte   version
  *          5   3 bytes  zero
- *          8   8 bytes  XXH3-64 (seed 0) of everything from offset 16, big-endian
+ *          8   8 bytes  XXH3-64 of everything from offset 16, big-endian; its seed is the first 8
+ *                       bytes as one big-endian number, so that it covers them too
  *         16   ...      one msgpack array of fixed shape
  *
- * msgpack-c 4.0.0 allocates whatever a header declares (16 GB for 5 bytes): wire_open walks the text first and
- * refuses any header that declares more elements or bytes than are left, deeper than 4, or of a kind we do
- * not use (maps, ext, floats), before msgpack-c sees it. */
+ * msgpack-c 4.0.0 allocates whatever a header declares (16 GB for 5 bytes), so only its packer is
+ * used here. The reader below knows the shape it wants: it refuses a header that declares more
+ * elements or bytes than are left or allowed, and every kind we do not use (maps, ext, floats, nil,
+ * negative), and allocates nothing. */
 #pragma once
 
 #include "common/base/bytes.h"
@@ -22,8 +24,9 @@
 void wire_begin(struct buf *out, const char magic[4], uint8_t version);
 void wire_seal(struct buf *out);
 
-/* Checks envelope and checksum. On ERR_OK *out_body is the msgpack text. ERR_TRUNCATED, ERR_MAGIC, ERR_VERSION,
- * ERR_CHECKSUM. A caller that must tell damage (a gap) from unreadable content (carried) looks at
+/* Checks envelope and checksum. On ERR_OK *out_body is the msgpack text. ERR_TRUNCATED, ERR_MAGIC,
+ * ERR_VERSION, ERR_CHECKSUM, looked at in the order TRUNCATED, MAGIC, CHECKSUM, VERSION. A caller
+ * that must tell damage (a gap) from unreadable content (carried) looks at
  * ERR_CHECKSUM/ERR_MAGIC/ERR_TRUNCATED against the others. */
 enum err WARN_UNUSED wire_check(struct span message, const char magic[4], uint8_t version,
                                 struct span *out_body);
@@ -42,7 +45,8 @@ struct span wire_bin(struct wire_reader *r, size_t length_max);
 struct span wire_text(struct wire_reader *r, size_t length_max);
 /* Copies a text of at most size-1 bytes, NUL-terminated. */
 void wire_name(struct wire_reader *r, char *out, size_t size);
-/* ERR_OK only if everything was read and nothing is left over. */
+/* ERR_OK only if everything was read and nothing is left over. Behind a good checksum an early end
+ * is ERR_FORMAT, never ERR_TRUNCATED: it was written so. */
 enum err WARN_UNUSED wire_end(struct wire_reader *r);
 
 /* Writers, over msgpack-c's packer. */

@@ -7,8 +7,8 @@
 
 #include "common/base/bytes.h"
 
-#define HASH_KEY_BYTES 16    /* the fleet's secret */
-#define HASH_CLICK_BYTES 16  /* one click key */
+#define HASH_KEY_BYTES   16 /* the fleet's secret */
+#define HASH_CLICK_BYTES 16 /* one click key */
 
 enum hash_id_kind {
     HASH_ID_CLICK = 1,       /* click_id; index 0: one id is one click wherever it sits */
@@ -30,9 +30,8 @@ uint16_t hash_partition(uint64_t ad_hash, uint32_t partitions);
 
 /* 128-bit keyed click key: SipHash-2-4-128 over
  * kind (1 byte), index (4 bytes BE), ad_id length (2 bytes BE), ad_id, id. */
-void hash_click_key(const uint8_t secret[HASH_KEY_BYTES], enum hash_id_kind kind,
-                    struct span ad_id, struct span id, uint32_t index,
-                    uint8_t out_key[HASH_CLICK_BYTES]);
+void hash_click_key(const uint8_t secret[HASH_KEY_BYTES], enum hash_id_kind kind, struct span ad_id,
+                    struct span id, uint32_t index, uint8_t out_key[HASH_CLICK_BYTES]);
 
 /* XXH3-128 as 32 lower-case hex digits and a NUL: the message id of a partial. */
 void hash_message_id(struct span data, char out_hex[33]);

@@ -12,19 +12,19 @@
 #include "common/base/bytes.h"
 #include "common/base/err.h"
 
-#define HLL_P 12
-#define HLL_REGISTERS (1u << HLL_P)
+#define HLL_P          12
+#define HLL_REGISTERS  (1u << HLL_P)
 #define HLL_TOKENS_MAX 128
 /* Longest serialised form, before any compression. */
 #define HLL_BYTES_MAX (1 + HLL_REGISTERS)
 
 struct hll {
-    uint32_t token_count;    /* tokens in use while registers == NULL */
+    uint32_t token_count; /* tokens in use while registers == NULL */
     uint32_t token_capacity;
-    uint32_t *tokens;        /* sorted, distinct; a token holds (register index, rank) of one
-                                hash at p=12: register in bits 31..20, rank (1..53) in bits 5..0;
-                                of two tokens with one register only the larger rank is kept */
-    uint8_t *registers;      /* NULL while small */
+    uint32_t *tokens;   /* sorted, distinct; a token holds (register index, rank) of one
+                           hash at p=12: register in bits 31..20, rank (1..53) in bits 5..0;
+                           of two tokens with one register only the larger rank is kept */
+    uint8_t *registers; /* NULL while small */
 };
 
 /* Zero-initialised is empty and valid. */

@@ -22,6 +22,9 @@
 #define LIMIT_FUTURE_MS (5 * 60 * 1000ULL)
 #define LIMIT_TIMESTAMP_SECONDS_MAX 100000000000ULL /* from 10^11 up: milliseconds */
 #define LIMIT_TIMESTAMP_MS_MAX 253402300799999ULL   /* 9999-12-31T23:59:59.999Z */
+/* Row form of one click in the spool: three ids, address, agent, fixed fields and lengths. */
+#define LIMIT_CLICK_ROW_BYTES \
+    (3 * LIMIT_ID_BYTES + LIMIT_IP_TEXT_BYTES + LIMIT_USER_AGENT_BYTES + 128)
 #define LIMIT_JSON_DEPTH 32
 #define LIMIT_BATCH_CLICKS 10000
 #define LIMIT_BODY_BYTES (8 * 1024 * 1024)

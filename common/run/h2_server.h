@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
- * h2_server: HTTP/2 over TLS (nghttp2, OpenSSL) on one libuv loop; one server per worker thread, each with its own
- * listening socket (SO_REUSEPORT). Audience: shells.
+ * h2_server: HTTP/2 over TLS (nghttp2, OpenSSL) on one libuv loop; one server per worker thread,
+ * each with its own listening socket (SO_REUSEPORT). Audience: shells.
  *
- * Thread rule: everything on the loop's thread, except h2_request_complete_from_any_thread-style hand-overs, which
- * the application does itself with uv_async_t.
+ * Thread rule: everything on the loop's thread, except h2_request_complete_from_any_thread-style
+ * hand-overs, which the application does itself with uv_async_t.
  *
- * Whole requests only: on_request runs when the body has ended (or was refused: then the server answers by itself
- * with a problem document: 413 over body_bytes_max, 431 over header limits, 408 stalled).
- * Memory of a request is the server's until h2_respond, which ends it; each request is answered exactly once, also
- * when its connection has died meanwhile (the answer is then dropped and memory freed). */
+ * Whole requests only: on_request runs when the body has ended (or was refused: then the server
+ * answers by itself with a problem document: 413 over body_bytes_max, 431 over header limits, 408
+ * stalled). Memory of a request is the server's until h2_respond, which ends it; each request is
+ * answered exactly once, also when its connection has died meanwhile (the answer is then dropped
+ * and memory freed). */
 #pragma once
 
 #include "common/base/bytes.h"
@@ -25,16 +26,16 @@ struct h2_header {
 };
 
 struct h2_request {
-    const char *method, *path;  /* path without the query */
-    const char *query;          /* "" if none */
+    const char *method, *path; /* path without the query */
+    const char *query;         /* "" if none */
     const char *authority;
     const struct h2_header *headers; /* other than pseudo headers */
     size_t header_count;
     struct span body;
-    const char *peer_ip;        /* text form */
+    const char *peer_ip; /* text form */
     uint64_t received_mono_ms;
-    void *user;                 /* the application's */
-    bool cancelled;             /* the client is gone; h2_respond must still be called */
+    void *user;     /* the application's */
+    bool cancelled; /* the client is gone; h2_respond must still be called */
 };
 
 /* First value of a header by lower-case name, or NULL. */
@@ -45,32 +46,44 @@ bool h2_header_repeated(const struct h2_request *r, const char *name);
 /* Answers and ends the request. Body is copied. Adds content-length and date; adds nothing else. */
 void h2_respond(struct h2_request *r, unsigned status, const struct h2_header *headers,
                 size_t header_count, struct span body);
-/* RFC 9457: application/problem+json with type "urn:tributary:problem:<token>", title, status, detail (escaped) and,
- * where retry_after_s > 0, Retry-After. */
+/* Writes the members of an RFC 9457 document, open at its end: the caller may add members and puts
+ * the brace. */
+void h2_problem_begin(struct buf *out, unsigned status, const char *token, const char *title,
+                      const char *detail);
+/* RFC 9457: application/problem+json with type "urn:tributary:problem:<token>", title, status,
+ * detail (escaped) and, where retry_after_s > 0, Retry-After. */
 void h2_respond_problem(struct h2_request *r, unsigned status, const char *token, const char *title,
                         const char *detail, unsigned retry_after_s);
 
 struct h2_counters { /* written on the loop's thread, read anywhere: relaxed atomics */
     _Atomic uint64_t connections_total, connections_open, requests_total, handshake_failures_total,
-        plain_http_total, abuse_closed_total, responses_total, bytes_in_total, bytes_out_total;
+        plain_http_total, abuse_closed_total, responses_total, bytes_in_total, bytes_out_total,
+        connections_refused_total, refused_by_server_total, stalled_total;
 };
 
 struct h2_server_options {
     uv_loop_t *loop;
     SSL_CTX *tls;
-    const char *listen;         /* "0.0.0.0:8443", "[::]:8443"; port 0 asks the kernel */
+    const char *listen; /* "0.0.0.0:8443", "[::]:8443"; port 0 asks the kernel */
     size_t body_bytes_max;
-    unsigned connections_max;   /* 0: 4096 */
-    unsigned streams_max;       /* concurrent per connection; 0: 128 */
-    uint32_t idle_timeout_ms;   /* 0: 60000: no bytes either way and no open request */
-    uint32_t stall_timeout_ms;  /* 0: 10000: handshake, headers or body not done */
+    unsigned connections_max;  /* 0: 4096 */
+    unsigned streams_max;      /* concurrent per connection; 0: 128 */
+    size_t buffered_bytes_max; /* request bodies held, all connections; 0: 32 times body_bytes_max;
+                                  beyond: 503 */
+    bool port_exclusive;      /* refuse a port that any process listens on already; for the first of
+                                 several servers */
+    uint32_t idle_timeout_ms; /* 0: 60000: no bytes either way and no open request */
+    uint32_t stall_timeout_ms; /* 0: 10000: handshake, headers or body not done */
     struct h2_counters *counters;
     void (*on_request)(void *context, struct h2_request *r);
     void *context;
 };
 
-enum err WARN_UNUSED h2_server_start(const struct h2_server_options *options, struct h2_server **out);
+enum err WARN_UNUSED h2_server_start(const struct h2_server_options *options,
+                                     struct h2_server **out);
 uint16_t h2_server_port(const struct h2_server *s);
-/* Stops accepting, sends GOAWAY, lets open requests finish up to drain_ms, then closes; `done` runs on the loop. */
-void h2_server_drain(struct h2_server *s, uint32_t drain_ms, void (*done)(void *context), void *context);
+/* Stops accepting, sends GOAWAY, lets open requests finish up to drain_ms, then closes; `done` runs
+ * on the loop. */
+void h2_server_drain(struct h2_server *s, uint32_t drain_ms, void (*done)(void *context),
+                     void *context);
 void h2_server_free(struct h2_server *s); /* after done */

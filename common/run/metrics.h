@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * metrics: counters and gauges of a program, from one table a tier, rendered as Prometheus text (0.0.4).
- * Audience: shells. Any thread (relaxed atomics).
+ * metrics: counters and gauges of a program, from one table a tier, rendered as Prometheus text
+ * (0.0.4). Audience: shells. Any thread (relaxed atomics).
  *
- * A tier writes one X-table, documented where it is declared, and makes both an enum and rows of it:
- *   X(EDGE_CLICKS_ACCEPTED, COUNTER, "tributary_edge_clicks_accepted_total", "clicks", "numbered and durable") */
+ * A tier writes one X-table, documented where it is declared, and makes both an enum and rows of
+ * it: X(EDGE_CLICKS_ACCEPTED, COUNTER, "tributary_edge_clicks_accepted_total", "clicks", "numbered
+ * and durable") */
 #pragma once
 
 #include "common/base/bytes.h"
@@ -41,6 +42,6 @@ static inline uint64_t metrics_get(const struct metrics *m, unsigned id)
 }
 /* Appends # HELP, # TYPE and a value line for each row. */
 void metrics_render(const struct metrics *m, struct buf *out);
-/* For labelled lines that a tier renders itself: name{a="b",c="d"} value, label values escaped. `labels` is a flat
- * list of name, value pairs ended by NULL. */
+/* For labelled lines that a tier renders itself: name{a="b",c="d"} value, label values escaped.
+ * `labels` is a flat list of name, value pairs ended by NULL. */
 void metrics_line(struct buf *out, const char *name, const char *const *labels, uint64_t value);

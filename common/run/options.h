@@ -8,27 +8,34 @@
 
 #include <cyaml/cyaml.h>
 
-/* On ERR_CONFIG, *out_error holds one sentence for a person: file:line:column: field: what is wrong (malloc'ed text).
- * Unknown keys, missing files and unreadable files are errors as well. */
-enum err WARN_UNUSED options_load(const char *path, const cyaml_schema_value_t *schema, void **out_config,
-                                  char **out_error);
+/* On ERR_CONFIG, *out_error holds one sentence for a person: file:line:column: field: what is wrong
+ * (malloc'ed text). Unknown keys, missing files and unreadable files are errors as well. */
+enum err WARN_UNUSED options_load(const char *path, const cyaml_schema_value_t *schema,
+                                  void **out_config, char **out_error);
 void options_free(const cyaml_schema_value_t *schema, void *config);
 
-/* Reads a secret from a file: trailing newline cut. ERR_CONFIG if it is missing, empty, longer than max, or may be
- * read by group or others; *out_error as above. */
-enum err WARN_UNUSED options_secret(const char *path, size_t length_max, struct buf *out, char **out_error);
+/* Reads a secret from a file: trailing newline cut. ERR_CONFIG if it is missing, empty, longer than
+ * max, or may be read by group or others; *out_error as above. */
+enum err WARN_UNUSED options_secret(const char *path, size_t length_max, struct buf *out,
+                                    char **out_error);
 
 /* "host:port", "[v6]:port" -> parts. */
 bool options_address(const char *text, char *out_host, size_t host_size, uint16_t *out_port);
 
-/* Common command line of all programs: --config FILE, --check-config, --help, --version. Prints help and version itself.
- * Returns true when the program should go on with *out; else exit with *out_exit (0 or 64 = usage). */
+/* Common command line of all programs: --config FILE, --check-config, --help, --version. Prints
+ * help and version itself. Returns true when the program should go on with *out; else exit with
+ * *out_exit (0 or 64 = usage). */
 struct options_line {
     const char *config;
     bool check_only;
 };
 bool options_command_line(int argc, char **argv, const char *help, struct options_line *out,
                           int *out_exit);
-/* Exit codes that mean something: 0 clean, 64 usage, 78 configuration, 70 stopped because unfit, 75 cannot bind or
- * open now. */
-enum { EXIT_CODE_USAGE = 64, EXIT_CODE_UNFIT = 70, EXIT_CODE_TEMPORARY = 75, EXIT_CODE_CONFIG = 78 };
+/* Exit codes that mean something: 0 clean, 64 usage, 78 configuration, 70 stopped because unfit, 75
+ * cannot bind or open now. */
+enum {
+    EXIT_CODE_USAGE = 64,
+    EXIT_CODE_UNFIT = 70,
+    EXIT_CODE_TEMPORARY = 75,
+    EXIT_CODE_CONFIG = 78
+};

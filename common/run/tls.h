@@ -10,7 +10,8 @@
 struct tls_options {
     const char *certificate_file; /* PEM chain */
     const char *key_file;         /* PEM; refused when group or others may read it */
-    const char *client_ca_file;   /* NULL: client certificates are not asked for; else required and verified */
+    const char *client_ca_file;   /* NULL: client certificates are not asked for; else required and
+                                     verified */
 };
 
 /* ERR_CONFIG with the reason logged (which file, what is wrong). */

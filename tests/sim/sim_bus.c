@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/sim/sim_bus.h"
 
+#include "common/base/rng.h"
+
 #include <stdlib.h>
 
 #define SIM_BUS_READS    64
@@ -8,6 +10,7 @@
 #define MSG_ID_WINDOW_MS 120000ULL
 
 struct stored {
+    bool gone; /* expired */
     uint64_t time_ms;
     char *subject;
     char *msg_id; /* NULL: none */
@@ -21,6 +24,7 @@ struct stream {
 };
 
 struct queued {
+    uint64_t due_ms;
     struct bus_event event;
     char *subject, *reply;
     struct buf data;
@@ -38,6 +42,8 @@ struct client {
     struct sim_bus_server *server;
     bool up, deaf;
     unsigned lose, orphan;
+    struct sim_bus_sins sins;
+    struct rng rng;
     struct queued *queue;
     size_t head, count, capacity;
     struct queued current; /* storage of the event last polled */
@@ -47,8 +53,18 @@ struct client {
     struct client *next;
 };
 
+/* A publish that is still on its way although its client has given it up. */
+struct delayed {
+    uint64_t due_ms;
+    char *subject, *msg_id;
+    struct buf data;
+};
+
 struct sim_bus_server {
-    uint64_t now_ms;
+    uint64_t now_ms, latency_ms;
+    int64_t skew_ms;
+    struct delayed *delayed;
+    size_t delayed_count;
     struct stream *streams;
     size_t stream_count;
     struct client *clients;
@@ -115,7 +131,8 @@ static void enqueue(struct client *c, struct bus_event event, struct span data)
         c->capacity = grown;
     }
     struct queued *q = &c->queue[(c->head + c->count++) % c->capacity];
-    *q = (struct queued){.event = event,
+    *q = (struct queued){.due_ms = c->server->now_ms + c->server->latency_ms,
+                         .event = event,
                          .subject = copy_text(event.subject),
                          .reply = copy_text(event.reply == NULL ? "" : event.reply)};
     buf_put(&q->data, data.data, data.length);
@@ -144,6 +161,11 @@ static void stored_done(struct stored *m)
     buf_done(&m->data);
 }
 
+static uint64_t stamp(const struct sim_bus_server *s)
+{
+    return (uint64_t)((int64_t)s->now_ms + s->skew_ms);
+}
+
 /* Returns the sequence under which the message lies, a repeat within the window included. */
 static uint64_t store(struct sim_bus_server *s, struct stream *st, const char *subject,
                       const char *msg_id, struct span data)
@@ -151,7 +173,7 @@ static uint64_t store(struct sim_bus_server *s, struct stream *st, const char *s
     if (msg_id != NULL) {
         for (size_t i = st->count; i > 0; i--) {
             const struct stored *m = &st->messages[i - 1];
-            if (m->time_ms + MSG_ID_WINDOW_MS < s->now_ms)
+            if (m->time_ms + MSG_ID_WINDOW_MS < stamp(s))
                 break;
             if (m->msg_id != NULL && strcmp(m->msg_id, msg_id) == 0)
                 return i;
@@ -162,9 +184,26 @@ static uint64_t store(struct sim_bus_server *s, struct stream *st, const char *s
         st->messages = base_realloc(st->messages, st->capacity * sizeof(*st->messages));
     }
     struct stored *m = &st->messages[st->count++];
-    *m = (struct stored){s->now_ms, copy_text(subject), copy_text(msg_id), {0}};
+    *m = (struct stored){
+        .time_ms = stamp(s), .subject = copy_text(subject), .msg_id = copy_text(msg_id)};
     buf_put(&m->data, data.data, data.length);
     return st->count;
+}
+
+static void delay(struct sim_bus_server *s, const char *subject, const char *msg_id,
+                  struct span data, uint64_t ms)
+{
+    s->delayed = base_realloc(s->delayed, (s->delayed_count + 1) * sizeof(*s->delayed));
+    struct delayed *d = &s->delayed[s->delayed_count++];
+    *d = (struct delayed){s->now_ms + ms, copy_text(subject), copy_text(msg_id), {0}};
+    buf_put(&d->data, data.data, data.length);
+}
+
+static void delayed_done(struct delayed *d)
+{
+    free(d->subject);
+    free(d->msg_id);
+    buf_done(&d->data);
 }
 
 static void plain(struct sim_bus_server *s, const char *subject, const char *reply,
@@ -190,14 +229,23 @@ static enum err sim_bus_publish(struct bus_port *bus, const char *subject, const
         return ERR_BUS_DOWN;
     struct bus_event answer = {.kind = BUS_NACK, .err = ERR_BUS_TIMEOUT, .token = token};
     struct stream *st = stream_for(c->server, subject);
+    const struct sim_bus_sins *sins = &c->sins;
     if (c->lose > 0) {
         c->lose--;
+    } else if (sins->lose > 0 && rng_chance(&c->rng, sins->lose)) {
+        /* nothing arrives */
+    } else if (sins->delay > 0 && rng_chance(&c->rng, sins->delay)) {
+        delay(c->server, subject, msg_id, data, 1 + rng_below(&c->rng, sins->delay_ms + 1));
     } else if (st == NULL) {
         answer.err = ERR_BUS_REFUSED;
     } else {
         answer.seq = store(c->server, st, subject, msg_id, data);
+        if (sins->twice > 0 && rng_chance(&c->rng, sins->twice))
+            (void)store(c->server, st, subject, msg_id, data);
         if (c->orphan > 0) {
             c->orphan--;
+            answer.seq = 0;
+        } else if (sins->orphan > 0 && rng_chance(&c->rng, sins->orphan)) {
             answer.seq = 0;
         } else {
             answer.kind = BUS_ACK;
@@ -275,6 +323,8 @@ static bool next_message(struct client *c)
     for (unsigned i = 0; i < SIM_BUS_READS; i++) {
         struct read *r = &c->reads[i];
         struct stream *st = r->open ? stream_named(c->server, r->stream) : NULL;
+        while (st != NULL && r->next_seq <= st->count && st->messages[r->next_seq - 1].gone)
+            r->next_seq++;
         if (st == NULL || r->next_seq > st->count)
             continue;
         const struct stored *m = &st->messages[r->next_seq - 1];
@@ -297,6 +347,8 @@ static bool sim_bus_poll(struct bus_port *bus, struct bus_event *out_event)
     queued_done(&c->current);
     if (c->count == 0 && !(c->up && next_message(c)))
         return false;
+    if (c->queue[c->head].due_ms > c->server->now_ms)
+        return false;
     c->current = c->queue[c->head];
     c->head = (c->head + 1) % c->capacity;
     c->count--;
@@ -315,6 +367,44 @@ struct sim_bus_server *sim_bus_server_new(void)
 void sim_bus_time(struct sim_bus_server *s, uint64_t now_ms)
 {
     s->now_ms = now_ms;
+    size_t kept = 0;
+    for (size_t i = 0; i < s->delayed_count; i++) {
+        struct delayed *d = &s->delayed[i];
+        struct stream *st = stream_for(s, d->subject);
+        if (d->due_ms > now_ms) {
+            s->delayed[kept++] = *d;
+            continue;
+        }
+        if (st != NULL)
+            (void)store(s, st, d->subject, d->msg_id, buf_span(&d->data));
+        delayed_done(d);
+    }
+    s->delayed_count = kept;
+}
+
+void sim_bus_latency(struct sim_bus_server *s, uint64_t ms)
+{
+    s->latency_ms = ms;
+}
+
+void sim_bus_skew(struct sim_bus_server *s, int64_t ms)
+{
+    s->skew_ms = ms;
+}
+
+void sim_bus_sin(struct bus_port *client, const struct sim_bus_sins *sins, uint64_t seed)
+{
+    struct client *c = client_of(client);
+    c->sins = *sins;
+    c->rng.state = seed;
+}
+
+void sim_bus_expire(struct sim_bus_server *s, const char *stream, uint64_t seq)
+{
+    struct stream *st = stream_named(s, stream);
+    CHECK(st != NULL && seq <= st->count);
+    for (uint64_t i = 0; i < seq; i++)
+        st->messages[i].gone = true;
 }
 
 void sim_bus_stream(struct sim_bus_server *s, const char *name, const char *filter)
@@ -401,6 +491,9 @@ void sim_bus_server_free(struct sim_bus_server *s)
         free(s->streams[i].name);
         free(s->streams[i].filter);
     }
+    for (size_t i = 0; i < s->delayed_count; i++)
+        delayed_done(&s->delayed[i]);
+    free(s->delayed);
     free(s->streams);
     free(s);
 }
@@ -443,7 +536,7 @@ bool sim_bus_message(const struct sim_bus_server *s, const char *stream, uint64_
                      struct span *out_data, uint64_t *out_time_ms)
 {
     const struct stream *st = stream_named(s, stream);
-    if (st == NULL || seq == 0 || seq > st->count)
+    if (st == NULL || seq == 0 || seq > st->count || st->messages[seq - 1].gone)
         return false;
     *out_data = buf_span(&st->messages[seq - 1].data);
     *out_time_ms = st->messages[seq - 1].time_ms;

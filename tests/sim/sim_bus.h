@@ -27,6 +27,19 @@ void sim_bus_client_free(struct bus_port *client);
  * stored unknown (stored, time-out). */
 void sim_bus_lose_publishes(struct bus_port *client, unsigned n);
 void sim_bus_orphan_publishes(struct bus_port *client, unsigned n);
+/* Chances in 1000 that a publish of this client is lost (not stored, time-out), orphaned (stored,
+ * time-out), doubled (stored twice), or delayed (time-out now, stored up to delay_ms later, behind
+ * what was published since). */
+struct sim_bus_sins {
+    uint32_t lose, orphan, twice, delay;
+    uint64_t delay_ms;
+};
+void sim_bus_sin(struct bus_port *client, const struct sim_bus_sins *sins, uint64_t seed);
+/* Every event reaches every client this much later than it happened; 0 at first. */
+void sim_bus_latency(struct sim_bus_server *s, uint64_t ms);
+/* The server's wall clock stands so far from true time; stamps of messages show it. */
+void sim_bus_skew(struct sim_bus_server *s, int64_t ms);
+
 /* Plain messages to this client are dropped while true. */
 void sim_bus_deaf(struct bus_port *client, bool deaf);
 
@@ -34,6 +47,8 @@ uint64_t sim_bus_last_seq(const struct sim_bus_server *s, const char *stream);
 /* Removes the messages above `seq`: they were acknowledged and are gone; sequences are used again.
  */
 void sim_bus_lose_tail(struct sim_bus_server *s, const char *stream, uint64_t seq);
+/* Expires the messages up to and with `seq`: the stream then starts behind it. */
+void sim_bus_expire(struct sim_bus_server *s, const char *stream, uint64_t seq);
 /* Deletes and re-creates the stream, empty, from sequence 1. */
 void sim_bus_recreate(struct sim_bus_server *s, const char *stream);
 /* Borrowed; false if not there. */

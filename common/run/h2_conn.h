@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * h2_conn: one HTTP/2 connection: bytes through TLS into nghttp2 and back; requests in, answers
+ * out. Audience: h2_server*.c, h2_conn*.c alone. Loop thread.
+ *
+ * Lifetimes: a connection lives until the close callback of its tcp handle. A stream lives until
+ * its request was answered *and* nghttp2 has closed it; when its connection dies first it goes on
+ * alone (conn == NULL, cancelled) until h2_respond frees it. The server lives until it was freed by
+ * its owner *and* its last stream has gone. */
+#pragma once
+
+#include "common/run/abuse_budget.h"
+#include "common/run/h2_server.h"
+
+#include <nghttp2/nghttp2.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+#define H2_HEADERS_MAX      64
+#define H2_HEADER_BYTES_MAX 16384
+#define H2_PSEUDO_HEADERS   4
+#define H2_READ_BYTES       65536
+#define H2_PLAIN_BYTES      16384
+/* Ciphertext gathered for one write; nghttp2 holds back the rest until it is written. */
+#define H2_WRITE_BYTES (256 * 1024)
+/* Answers waiting in one connection before further requests are told to come again. (Not reading on
+ * instead would also leave its window updates unread, without which they wait for ever.) */
+#define H2_ANSWER_BYTES_MAX  (16 * 1024 * 1024)
+#define H2_STREAM_WINDOW     (1024 * 1024)
+#define H2_CONNECTION_WINDOW (4 * 1024 * 1024)
+/* The slowest body that is still waited for, after the stall time-out. */
+#define H2_BODY_BYTES_PER_S_MIN 16384
+#define H2_LINGER_MS            1000
+
+enum h2_conn_state {
+    H2_CONN_NEW,       /* nothing read yet: TLS or plain HTTP? */
+    H2_CONN_HANDSHAKE, /* TLS under way */
+    H2_CONN_OPEN,      /* HTTP/2 */
+    H2_CONN_LINGER,    /* last words written; reading to the peer's end, so that it gets them */
+    H2_CONN_CLOSING,   /* uv_close called */
+};
+
+/* Why the server answers a request by itself. */
+enum h2_refusal {
+    H2_REFUSE_NOTHING,
+    H2_REFUSE_HEADER,
+    H2_REFUSE_HEADERS,
+    H2_REFUSE_BODY,
+    H2_REFUSE_STALLED,
+    H2_REFUSE_OVERLOAD
+};
+
+struct h2_stream {
+    struct h2_request request; /* must be first */
+    struct h2_server *server;
+    struct h2_conn *conn; /* NULL when the connection or the stream has gone */
+    struct h2_stream *next, *previous;
+    int32_t id;
+    enum h2_refusal refusal;
+    bool headers_ended, delivered, answered, request_ended, is_head;
+    uint64_t begun_ms, progress_ms;
+    uint64_t answered_ms; /* when the whole answer had been sent; 0: not yet */
+    size_t discarded;     /* bytes of a body that came after its answer */
+    struct buf text;      /* header names and values, each with a NUL; offsets until headers end */
+    uint32_t offsets[2 * (H2_HEADERS_MAX + H2_PSEUDO_HEADERS)];
+    uint32_t field_count;
+    size_t field_bytes;
+    struct h2_header headers[H2_HEADERS_MAX];
+    struct buf body;
+    struct buf answer;
+    size_t answer_sent;
+    char peer_ip[INET6_ADDRSTRLEN];
+};
+
+struct h2_conn {
+    uv_tcp_t tcp;
+    uv_write_t write;
+    uv_shutdown_t shutdown;
+    struct h2_server *server;
+    struct h2_conn *next, *previous; /* of the server's connections */
+    struct h2_conn *next_dirty;
+    enum h2_conn_state state;
+    bool dirty, writing, over_budget, last_words;
+    SSL *ssl;
+    BIO *in, *out; /* owned by ssl */
+    nghttp2_session *session;
+    struct h2_stream *streams;
+    unsigned stream_count;
+    size_t body_bytes; /* held by streams of this connection */
+    size_t answer_bytes;
+    struct buf written;  /* in flight, while `writing` */
+    size_t written_left; /* at the last look: is the peer reading? */
+    uint64_t opened_ms, active_ms, written_ms, linger_ms;
+    struct abuse_budget budget;
+    struct abuse_meter meter;
+    char peer_ip[INET6_ADDRSTRLEN];
+};
+
+struct h2_server {
+    struct h2_server_options options;
+    struct h2_counters own_counters; /* where the application wants none */
+    uv_poll_t listener;
+    uv_timer_t sweep, pause, drain_end;
+    uv_prepare_t before_poll;
+    uv_check_t after_poll;
+    int listen_file;
+    uint16_t port;
+    struct h2_conn *conns;
+    unsigned conn_count;
+    struct h2_conn *dirty;
+    uint64_t stream_count; /* also those whose connection has gone */
+    size_t body_bytes;
+    bool draining, drained, freed;
+    unsigned open_handles;
+    uint64_t drain_began_ms;
+    void (*done)(void *context);
+    void *done_context;
+    char date[32];
+    int64_t date_second;
+    uint8_t read_bytes[H2_READ_BYTES];
+    uint8_t plain_bytes[H2_PLAIN_BYTES];
+};
+
+#define H2_COUNT(server, name, n)                                                                  \
+    atomic_fetch_add_explicit(&(server)->options.counters->name, (n), memory_order_relaxed)
+
+/* Takes over an accepted socket. */
+void h2_conn_accept(struct h2_server *s, int file, const char *peer_ip);
+/* Something may have to be written; happens before the loop sleeps again. */
+void h2_conn_mark(struct h2_conn *c);
+void h2_conn_flush(struct h2_conn *c);
+/* Time-outs of the connection and its streams. */
+void h2_conn_sweep(struct h2_conn *c, uint64_t now_ms);
+/* Drain: "no new requests, please", and later "these were the last". */
+void h2_conn_goaway_soon(struct h2_conn *c);
+void h2_conn_goaway(struct h2_conn *c);
+/* At once; open requests are cancelled. */
+void h2_conn_close(struct h2_conn *c);
+
+/* h2_conn_stream.c: the nghttp2 side. */
+nghttp2_session *h2_conn_session_new(struct h2_conn *c);
+/* Charges the abuse budget; over it, the connection says GOAWAY and ends. */
+void h2_conn_charge(struct h2_conn *c, enum abuse_kind kind, uint64_t amount);
+/* The connection is going: requests without an answer are cancelled, the others freed. */
+void h2_conn_drop_streams(struct h2_conn *c);
+void h2_conn_sweep_streams(struct h2_conn *c, uint64_t now_ms);
+/* The body is not needed any more. */
+void h2_stream_drop_body(struct h2_stream *stream);
+void h2_stream_free(struct h2_stream *stream);
+
+/* h2_server.c */
+const char *h2_server_date(struct h2_server *s);
+void h2_server_conn_gone(struct h2_server *s, struct h2_conn *c);
+void h2_server_stream_gone(struct h2_server *s);

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * edge_http: what a request to the edge means, and what it is answered with; the HTTP contract of
+ * the tier. Audience: edge shell, tests. No I/O, no clock: a request in, items for the spool or an
+ * answer out.
+ *
+ *   POST /v1/clicks   application/json, text/plain: an object or an array; application/x-ndjson:
+ * one object a line GET, HEAD /v1/home
+ *
+ * A job is one request from its arrival to its answer. Its clicks borrow from the request's body,
+ * so the request must live until the job is freed or edge_job_release was called. One thread at a
+ * time per job. */
+#pragma once
+
+#include "edge/edge_answers.h"
+#include "edge/edge_pipeline.h"
+
+#include <stdatomic.h>
+
+struct h2_request;
+
+struct edge_http_rules {
+    struct admit_rules admit;
+    uint32_t batch_clicks_max;
+};
+
+/* Refused clicks by reason; written by any worker. */
+struct edge_refused {
+    _Atomic uint64_t scan[CLICK_JSON_FAULTS];
+    _Atomic uint64_t admit[ADMIT_FAULTS];
+};
+
+/* Can clicks be taken at all now? Asked before a body is read. */
+enum edge_gate { EDGE_GATE_OPEN, EDGE_GATE_SPOOL_FULL, EDGE_GATE_OVERLOADED };
+
+/* The highest number that a job got on one line. */
+struct edge_mark {
+    uint64_t number;
+    uint32_t home;
+    uint16_t partition;
+};
+
+struct edge_job {
+    struct h2_request *request;
+    struct edge_answer answer; /* outcome other than NONE: to be sent */
+    struct click_json *scan;
+    struct edge_item *items; /* to be committed, all or none */
+    uint32_t item_count, item_capacity;
+    uint32_t click_count, refused_count;
+    struct buf list; /* of refusals or results, as JSON */
+    uint32_t listed_count;
+    char first_detail[256]; /* of the first refusal */
+    bool want_replicated;   /* Prefer: durability=replicated */
+    bool want_results;      /* Prefer: return=representation */
+    const char *home;       /* as the answer names it */
+    /* the threads' own */
+    struct edge_job *next;
+    struct edge_mark *marks;
+    uint32_t mark_count;
+    enum err stored;
+    uint64_t due_ms;
+    void *owner;
+};
+
+/* Reads and judges a request. Either job->answer is set, or job->items are to be stored. */
+struct edge_job *edge_job_new(const struct edge_http_rules *rules, struct edge_refused *refused,
+                              struct h2_request *request, enum edge_gate gate, uint64_t now_ms);
+/* The clicks are in the spool: their text is not needed any more. */
+void edge_job_release(struct edge_job *job);
+void edge_job_free(struct edge_job *job);
+
+/* Set job->answer. */
+void edge_job_accepted(struct edge_job *job, enum edge_durability durability);
+void edge_job_spool_full(struct edge_job *job);
+void edge_job_overloaded(struct edge_job *job);
+/* Stored here, but the region's quorum did not confirm in time and the client had asked for it. */
+void edge_job_not_replicated(struct edge_job *job);

@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * edge_main: tributary-edge: opens what its configuration names, connects the parts, and ends them
+ * in order. */
+#include "common/run/admin_http.h"
+#include "common/run/bus_nats.h"
+#include "common/run/clock_os.h"
+#include "common/run/kv_lmdb.h"
+#include "common/run/log.h"
+#include "common/run/options.h"
+#include "common/run/tls.h"
+#include "edge/edge_options.h"
+#include "edge/edge_threads.h"
+#include "proto/subject.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define STREAM_AGE_S  (7 * 24 * 3600u)
+#define WINDOW_BYTES  (4u * 1024 * 1024)
+#define SEGMENT_BYTES (256u * 1024)
+#define DRAIN_MS      5000
+#define FORWARD_MS    5000
+
+static const char help[] =
+    "tributary-edge: takes ad clicks over HTTP/2 and TLS, stores them durably, forwards them to "
+    "their regions.\n"
+    "\n"
+    "usage: tributary-edge --config FILE [--check-config]\n"
+    "\n"
+    "  --config FILE    configuration, YAML\n"
+    "  --check-config   check it, with the files that it names, and exit\n"
+    "  --help, --version\n"
+    "\n"
+    "exit codes: 0 clean, 64 usage, 70 stopped because unfit, 75 cannot bind or open now,\n"
+    "            78 configuration\n"
+    "\n"
+    "Clicks go to POST /v1/clicks; GET /v1/home tells the home region. /metrics, /livez and "
+    "/readyz are on admin_listen.\n"
+    "SIGTERM and SIGINT answer what is open, finish the spool's lines, and exit.\n";
+
+struct edge {
+    struct edge_options *options;
+    SSL_CTX *tls;
+    struct kv_port *spool;
+    struct wake *forward_wake;
+    struct bus_port *buses[LIMIT_REGIONS];
+    char region_names[LIMIT_REGIONS][LIMIT_REGION_NAME_BYTES + 1];
+    struct edge_threads *threads;
+    struct edge_pipeline *pipeline;
+    struct admin_http *admin;
+};
+
+/* The outcome of an effect is unknown: nothing may be said to anyone. The next start replays. */
+static void unfit(enum err err, const char *where)
+{
+    log_error("unfit: stopping at once", log_err(err), log_text("where", where));
+    _exit(EXIT_CODE_UNFIT);
+}
+
+/* -- admin --------------------------------------------------------------------------------- */
+
+static void on_metrics(void *context, const char *query, struct admin_reply *reply)
+{
+    struct edge *e = context;
+    (void)query;
+    reply->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    edge_threads_metrics(e->threads, &reply->body);
+}
+
+static void on_livez(void *context, const char *query, struct admin_reply *reply)
+{
+    (void)context;
+    (void)query;
+    buf_put(&reply->body, "alive\n", 6);
+}
+
+static void on_readyz(void *context, const char *query, struct admin_reply *reply)
+{
+    struct edge *e = context;
+    (void)query;
+    if (!edge_threads_ready(e->threads, &reply->body))
+        reply->status = 503;
+}
+
+static const struct admin_route routes[] = {
+    {"GET", "/metrics", on_metrics},
+    {"GET", "/livez", on_livez},
+    {"GET", "/readyz", on_readyz},
+};
+
+/* -- opening ------------------------------------------------------------------------------- */
+
+static void spool_usage(void *context, uint64_t *out_used_bytes, uint64_t *out_map_bytes)
+{
+    struct edge *e = context;
+    kv_lmdb_usage(e->spool, out_used_bytes, out_map_bytes);
+}
+
+static void spool_housekeep(void *context)
+{
+    struct edge *e = context;
+    kv_lmdb_check_readers(e->spool);
+}
+
+static enum err open_tls(struct edge *e)
+{
+    const struct tls_options options = {.certificate_file = e->options->tls.certificate_file,
+                                        .key_file = e->options->tls.key_file,
+                                        .client_ca_file = e->options->tls.client_ca_file};
+    return tls_server_new(&options, &e->tls);
+}
+
+static enum err open_spool(struct edge *e)
+{
+    const struct kv_lmdb_options options = {.path = e->options->spool.path,
+                                            .map_bytes = e->options->spool.bytes,
+                                            .tables = edge_table_names,
+                                            .table_count = EDGE_TABLES};
+    return kv_lmdb_open(&options, &e->spool);
+}
+
+/* The streams of a region are named by either side that comes first. */
+static enum err open_bus(struct edge *e, uint32_t index)
+{
+    const struct edge_options_region *region = &e->options->regions[index];
+    uint32_t partitions = e->options->partitions;
+    struct subject *names = base_zalloc(2 * (size_t)partitions, sizeof(*names));
+    struct bus_nats_stream *streams = base_zalloc(partitions, sizeof(*streams));
+
+    for (uint32_t p = 0; p < partitions; p++) {
+        names[2 * p] = subject_clicks_stream(region->name, (uint16_t)p);
+        names[2 * p + 1] = subject_clicks_all(region->name, (uint16_t)p);
+        streams[p] = (struct bus_nats_stream){.name = names[2 * p].text,
+                                              .subjects = names[2 * p + 1].text,
+                                              .replicas = region->stream_replicas,
+                                              .age_max_s = STREAM_AGE_S};
+    }
+    const struct buf *password = &e->options->passwords[index];
+    const struct bus_nats_options options = {
+        .url = region->nats_url,
+        .user = region->user,
+        .password = password->length > 0 ? (const char *)password->data : NULL,
+        .name = e->options->id,
+        .domain = region->domain,
+        .streams = streams,
+        .stream_count = partitions,
+        .publish_timeout_ms = e->options->publish_timeout_ms,
+        .notify = wake_signal,
+        .notify_context = e->forward_wake,
+    };
+    enum err err = bus_nats_open(&options, &e->buses[index]);
+    free(streams);
+    free(names);
+    return err;
+}
+
+static enum err open_buses(struct edge *e)
+{
+    for (uint32_t i = 0; i < e->options->regions_count; i++) {
+        enum err err = open_bus(e, i);
+        if (err != ERR_OK) {
+            log_error("bus cannot be opened", log_err(err),
+                      log_text("region", e->options->regions[i].name));
+            return err;
+        }
+    }
+    return ERR_OK;
+}
+
+static struct edge_threads *make_threads(struct edge *e)
+{
+    struct edge_options *o = e->options;
+    for (uint32_t i = 0; i < o->regions_count; i++)
+        (void)snprintf(e->region_names[i], sizeof(e->region_names[i]), "%s", o->regions[i].name);
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    const struct edge_threads_options options = {
+        .rules = {.admit = {.secret = o->dedupe_key,
+                            .regions = e->region_names,
+                            .region_count = o->regions_count,
+                            .own_region = o->own_region,
+                            .partitions = o->partitions,
+                            .horizon_ms = o->horizon_hours * 3600000ULL},
+                  .batch_clicks_max = o->limits.batch_clicks},
+        .clock = clock_os(),
+        .tls = e->tls,
+        .listen = o->listen,
+        .workers = o->workers > 0 ? o->workers : (uint32_t)(cores > 0 ? cores : 1),
+        .connections_max = o->limits.connections,
+        .body_bytes_max = o->limits.body_bytes,
+        .replication_budget_ms = *o->replication_budget_ms,
+        .durable_wait_ms = o->publish_timeout_ms,
+        .forward_wake = e->forward_wake,
+        .usage = spool_usage,
+        .housekeep = spool_housekeep,
+        .spool_context = e,
+        .unfit = unfit,
+    };
+    return edge_threads_new(&options);
+}
+
+static enum err open_pipeline(struct edge *e)
+{
+    const struct edge_options *o = e->options;
+    struct edge_pipeline_options options = {
+        .region_count = o->regions_count,
+        .partitions = o->partitions,
+        .heartbeat_ms = o->heartbeat_ms,
+        .publish_timeout_ms = o->publish_timeout_ms,
+        .window_bytes = WINDOW_BYTES,
+        .segment_bytes = SEGMENT_BYTES,
+        .kv = e->spool,
+        .clock = clock_os(),
+        .on_acked = edge_threads_acked,
+        .on_acked_context = e->threads,
+    };
+    (void)snprintf(options.edge, sizeof(options.edge), "%s", o->id);
+    for (uint32_t i = 0; i < o->regions_count; i++) {
+        struct edge_region *region = &options.regions[i];
+        (void)snprintf(region->name, sizeof(region->name), "%s", o->regions[i].name);
+        region->bus = e->buses[i];
+        region->reader_count = o->regions[i].readers_count;
+        for (uint32_t j = 0; j < region->reader_count; j++)
+            (void)snprintf(region->readers[j], sizeof(region->readers[j]), "%s",
+                           o->regions[i].readers[j]);
+    }
+    enum err err = edge_pipeline_new(&options, &e->pipeline);
+    if (err == ERR_CONFIG)
+        log_error("the spool holds clicks for a region that the configuration does not name",
+                  log_text("spool", o->spool.path));
+    else if (err != ERR_OK)
+        log_error("spool cannot be opened", log_err(err), log_text("spool", o->spool.path));
+    return err;
+}
+
+static enum err open_admin(struct edge *e)
+{
+    const struct admin_options options = {.listen = e->options->admin_listen,
+                                          .routes = routes,
+                                          .route_count = countof(routes),
+                                          .context = e};
+    return admin_http_start(&options, &e->admin);
+}
+
+/* -- telling where we are ------------------------------------------------------------------ */
+
+static void real_address(const char *listen, uint16_t real_port, char *out, size_t size)
+{
+    char host[256];
+    uint16_t port;
+    CHECK(options_address(listen, host, sizeof(host), &port));
+    (void)snprintf(out, size, strchr(host, ':') != NULL ? "[%s]:%u" : "%s:%u", host, real_port);
+}
+
+/* By rename: a reader sees all of it or nothing. */
+static enum err write_ports(const char *path, const char *listen, const char *admin)
+{
+    char temporary[4200];
+    (void)snprintf(temporary, sizeof(temporary), "%s.%ld", path, (long)getpid());
+    FILE *file = fopen(temporary, "we");
+    bool written = file != NULL && fprintf(file, "listen=%s\nadmin=%s\n", listen, admin) > 0;
+    if (file != NULL && fclose(file) != 0)
+        written = false;
+    if (written && rename(temporary, path) == 0)
+        return ERR_OK;
+    log_error("ports file cannot be written", log_text("path", path),
+              log_text("reason", strerror(errno)));
+    (void)unlink(temporary);
+    return ERR_SYSTEM;
+}
+
+static enum err tell_ready(struct edge *e)
+{
+    char listen[300], admin[300];
+    real_address(e->options->listen, edge_threads_port(e->threads), listen, sizeof(listen));
+    real_address(e->options->admin_listen, admin_http_port(e->admin), admin, sizeof(admin));
+    if (e->options->ports_file != NULL &&
+        write_ports(e->options->ports_file, listen, admin) != ERR_OK)
+        return ERR_SYSTEM;
+    log_info("ready", log_text("listen", listen), log_text("admin", admin));
+    return ERR_OK;
+}
+
+/* -- life ---------------------------------------------------------------------------------- */
+
+static enum err start(struct edge *e)
+{
+    enum err err = open_tls(e);
+    if (err != ERR_OK)
+        return err;
+    e->forward_wake = wake_new();
+    err = open_spool(e);
+    if (err == ERR_OK)
+        err = open_buses(e);
+    if (err != ERR_OK)
+        return err;
+    e->threads = make_threads(e);
+    err = open_pipeline(e);
+    if (err == ERR_OK)
+        err = edge_threads_start(e->threads, e->pipeline);
+    if (err != ERR_OK)
+        return err;
+    err = open_admin(e);
+    if (err == ERR_OK)
+        err = tell_ready(e);
+    if (err != ERR_OK)
+        (void)edge_threads_stop(e->threads, 0, 0);
+    return err;
+}
+
+static void close_all(struct edge *e)
+{
+    if (e->admin != NULL)
+        admin_http_stop(e->admin);
+    edge_threads_free(e->threads);
+    edge_pipeline_free(e->pipeline);
+    for (uint32_t i = 0; i < LIMIT_REGIONS; i++)
+        if (e->buses[i] != NULL)
+            bus_nats_close(e->buses[i]);
+    if (e->spool != NULL)
+        kv_lmdb_close(e->spool);
+    if (e->forward_wake != NULL)
+        wake_free(e->forward_wake);
+    SSL_CTX_free(e->tls);
+    edge_options_free(e->options);
+}
+
+static int exit_code_of(enum err err)
+{
+    switch (err) {
+    case ERR_OK:
+        return 0;
+    case ERR_CONFIG:
+        return EXIT_CODE_CONFIG;
+    case ERR_KV_CORRUPT:
+        return EXIT_CODE_UNFIT;
+    default:
+        return EXIT_CODE_TEMPORARY;
+    }
+}
+
+static int serve(struct edge *e, const sigset_t *ends)
+{
+    enum err err = start(e);
+    if (err != ERR_OK)
+        return exit_code_of(err);
+
+    int signal_number = 0;
+    while (sigwait(ends, &signal_number) != 0)
+        ;
+    log_info("draining", log_text("signal", signal_number == SIGTERM ? "TERM" : "INT"));
+    bool empty = edge_threads_stop(e->threads, DRAIN_MS, FORWARD_MS);
+    log_info("stopped", log_text("spool", empty ? "empty" : "kept for the next start"));
+    return 0;
+}
+
+/* Everything that can be checked without opening the spool or a port. */
+static int check(struct edge *e, const char *path)
+{
+    enum err err = open_tls(e);
+    if (err == ERR_OK)
+        (void)printf("%s: ok\n", path);
+    return exit_code_of(err);
+}
+
+int main(int argc, char **argv)
+{
+    struct options_line line;
+    struct edge e = {0};
+    char *error = NULL;
+    enum log_level level = LOG_INFO;
+    sigset_t ends;
+    int code;
+
+    log_init("tributary-edge", level);
+    if (!options_command_line(argc, argv, help, &line, &code))
+        return code;
+    if (edge_options_load(line.config, &e.options, &error) != ERR_OK) {
+        (void)fprintf(stderr, "%s\n", error);
+        free(error);
+        return EXIT_CODE_CONFIG;
+    }
+    if (e.options->log_level != NULL)
+        (void)log_level_parse(e.options->log_level, &level);
+    log_init("tributary-edge", level);
+
+    /* Before any thread starts: all of them inherit the mask, and main alone waits. */
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)sigemptyset(&ends);
+    (void)sigaddset(&ends, SIGTERM);
+    (void)sigaddset(&ends, SIGINT);
+    (void)pthread_sigmask(SIG_BLOCK, &ends, NULL);
+
+    code = line.check_only ? check(&e, line.config) : serve(&e, &ends);
+    close_all(&e);
+    return code;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * edge_options: the configuration of tributary-edge: one YAML file, one table, every value checked.
+ * Audience: edge shell, tests. At start-up only. */
+#pragma once
+
+#include "common/base/bytes.h"
+#include "common/base/err.h"
+#include "common/base/hash.h"
+#include "common/base/limits.h"
+
+/* Keys as in the file; optional ones got their defaults in edge_options_load. */
+struct edge_options_region {
+    char *name, *nats_url;
+    char *user, *password_file, *domain; /* NULL where not given */
+    uint32_t stream_replicas;
+    char **readers;
+    uint32_t readers_count;
+};
+
+struct edge_options_tls {
+    char *certificate_file, *key_file, *client_ca_file;
+};
+
+struct edge_options_spool {
+    char *path;
+    uint64_t bytes;
+};
+
+struct edge_options_limits {
+    uint32_t body_bytes, batch_clicks, connections;
+};
+
+struct edge_options {
+    char *id, *region, *listen, *admin_listen, *ports_file, *dedupe_key_file, *log_level;
+    uint32_t workers, partitions, horizon_hours, heartbeat_ms, publish_timeout_ms;
+    uint32_t *replication_budget_ms; /* 0 has a meaning; never NULL after the load */
+    struct edge_options_tls tls;
+    struct edge_options_spool spool;
+    struct edge_options_limits limits;
+    struct edge_options_region *regions;
+    uint32_t regions_count;
+    /* made by the load */
+    uint32_t own_region;
+    uint8_t dedupe_key[HASH_KEY_BYTES];
+    struct buf *passwords; /* one a region; empty: none */
+};
+
+/* Loads, completes and checks; reads the secrets. ERR_CONFIG with one sentence in *out_error
+ * (malloc'ed): file:line:column: key: what is wrong. */
+enum err WARN_UNUSED edge_options_load(const char *path, struct edge_options **out,
+                                       char **out_error);
+void edge_options_free(struct edge_options *o);
+
+/* 16 raw bytes, or 32 hex digits. */
+bool edge_options_key_parse(struct span text, uint8_t out_key[HASH_KEY_BYTES]);

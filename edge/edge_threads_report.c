@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * edge_threads_report: what operators see of an edge: /metrics and /readyz. */
+#include "edge/edge_threads_parts.h"
+
+#include <stdio.h>
+
+const struct metric_row edge_metric_rows[] = {
+#define EDGE_METRIC_ROW(id, kind, name, unit, help)                                                \
+    {"tributary_edge_" name, METRIC_##kind, unit, help},
+    EDGE_METRICS(EDGE_METRIC_ROW)
+#undef EDGE_METRIC_ROW
+};
+
+_Static_assert(countof(edge_metric_rows) == EDGE_METRIC_COUNT, "one row per id");
+
+static void put_text(struct buf *out, const char *text)
+{
+    buf_put(out, text, strlen(text));
+}
+
+static const char *region_name(const struct edge_threads *t, uint32_t region)
+{
+    return t->options.rules.admit.regions[region];
+}
+
+static void copy_view(struct edge_threads *t, const struct edge_view *view)
+{
+    metrics_set(t->metrics, EDGE_NUMBERED, view->accepted);
+    metrics_set(t->metrics, EDGE_IN_FLIGHT, view->in_flight);
+    metrics_set(t->metrics, EDGE_PUBLISHED, view->published);
+    metrics_set(t->metrics, EDGE_SEGMENT_BYTES, view->segment_bytes);
+    metrics_set(t->metrics, EDGE_RESENT, view->resent_segments);
+    metrics_set(t->metrics, EDGE_TIMEOUTS, view->timeouts);
+    metrics_set(t->metrics, EDGE_GAPS, view->gaps);
+    metrics_set(t->metrics, EDGE_FLOORS, view->floors_heard);
+    metrics_set(t->metrics, EDGE_TRIMMED, view->trimmed);
+    metrics_set(t->metrics, EDGE_OLDER_LINES, view->older_lines);
+}
+
+static void copy_h2(struct edge_threads *t)
+{
+    const struct {
+        enum edge_metric id;
+        const _Atomic uint64_t *counter;
+    } rows[] = {
+        {EDGE_H2_CONNECTIONS, &t->h2.connections_total},
+        {EDGE_H2_OPEN, &t->h2.connections_open},
+        {EDGE_H2_REFUSED, &t->h2.connections_refused_total},
+        {EDGE_H2_REQUESTS, &t->h2.requests_total},
+        {EDGE_H2_RESPONSES, &t->h2.responses_total},
+        {EDGE_H2_HANDSHAKES_FAILED, &t->h2.handshake_failures_total},
+        {EDGE_H2_PLAIN, &t->h2.plain_http_total},
+        {EDGE_H2_ABUSE, &t->h2.abuse_closed_total},
+        {EDGE_H2_BY_SERVER, &t->h2.refused_by_server_total},
+        {EDGE_H2_STALLED, &t->h2.stalled_total},
+        {EDGE_H2_BYTES_IN, &t->h2.bytes_in_total},
+        {EDGE_H2_BYTES_OUT, &t->h2.bytes_out_total},
+    };
+    for (size_t i = 0; i < countof(rows); i++)
+        metrics_set(t->metrics, rows[i].id,
+                    atomic_load_explicit(rows[i].counter, memory_order_relaxed));
+}
+
+/* The books of the way in: what each line accepted is what its readers must come to (design 2.7).
+ */
+static void put_books(const struct edge_threads *t, struct buf *out)
+{
+    static const char name[] = "tributary_edge_line_accepted_total";
+    uint32_t partitions = t->options.rules.admit.partitions;
+
+    put_text(out, "# HELP tributary_edge_line_accepted_total clicks numbered by this process, by "
+                  "home region and partition\n# TYPE tributary_edge_line_accepted_total counter\n");
+    for (uint32_t region = 0; region < t->options.rules.admit.region_count; region++)
+        for (uint32_t partition = 0; partition < partitions; partition++) {
+            char number[16];
+            (void)snprintf(number, sizeof(number), "%u", partition);
+            const char *labels[] = {"home", region_name(t, region), "partition", number, NULL};
+            metrics_line(
+                out, name, labels,
+                atomic_load_explicit(&t->accepted_by_line[(size_t)region * partitions + partition],
+                                     memory_order_relaxed));
+        }
+}
+
+static void put_refused_line(struct buf *out, const char *token, uint64_t value)
+{
+    const char *labels[] = {"error", token, NULL};
+    metrics_line(out, "tributary_edge_clicks_refused_by_error_total", labels, value);
+}
+
+static void put_refused(const struct edge_threads *t, struct buf *out)
+{
+    put_text(out, "# HELP tributary_edge_clicks_refused_by_error_total refused clicks, by error\n"
+                  "# TYPE tributary_edge_clicks_refused_by_error_total counter\n");
+    for (unsigned fault = CLICK_JSON_OK + 1; fault < CLICK_JSON_FAULTS; fault++)
+        put_refused_line(out, click_json_fault_token(fault),
+                         atomic_load_explicit(&t->refused.scan[fault], memory_order_relaxed));
+    for (unsigned fault = ADMIT_SCAN + 1; fault < ADMIT_FAULTS; fault++) {
+        struct admit_verdict verdict = {.fault = fault};
+        put_refused_line(out, admit_token(&verdict),
+                         atomic_load_explicit(&t->refused.admit[fault], memory_order_relaxed));
+    }
+}
+
+static const uint32_t latency_bounds[] = EDGE_LATENCY_BOUNDS;
+_Static_assert(countof(latency_bounds) + 1 == EDGE_LATENCY_BUCKETS, "one more for the rest");
+
+void edge_threads_count_latency(struct edge_threads *t, uint64_t ms)
+{
+    unsigned bucket = 0;
+    while (bucket < countof(latency_bounds) && ms > latency_bounds[bucket])
+        bucket++;
+    atomic_fetch_add_explicit(&t->answer_ms[bucket], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&t->answer_ms_sum, ms, memory_order_relaxed);
+}
+
+static void put_latency(const struct edge_threads *t, struct buf *out)
+{
+    static const char *const none[] = {NULL};
+    uint64_t count = 0;
+
+    put_text(out,
+             "# HELP tributary_edge_answer_milliseconds from a request's header to its answer\n"
+             "# TYPE tributary_edge_answer_milliseconds histogram\n");
+    for (unsigned i = 0; i < EDGE_LATENCY_BUCKETS; i++) {
+        char bound[16] = "+Inf";
+        if (i < countof(latency_bounds))
+            (void)snprintf(bound, sizeof(bound), "%u", latency_bounds[i]);
+        const char *labels[] = {"le", bound, NULL};
+        count += atomic_load_explicit(&t->answer_ms[i], memory_order_relaxed);
+        metrics_line(out, "tributary_edge_answer_milliseconds_bucket", labels, count);
+    }
+    metrics_line(out, "tributary_edge_answer_milliseconds_sum", none,
+                 atomic_load_explicit(&t->answer_ms_sum, memory_order_relaxed));
+    metrics_line(out, "tributary_edge_answer_milliseconds_count", none, count);
+}
+
+void edge_threads_metrics(struct edge_threads *t, struct buf *out)
+{
+    struct edge_view view;
+
+    edge_pipeline_view(t->pipeline, &view);
+    copy_view(t, &view);
+    copy_h2(t);
+    metrics_render(t->metrics, out);
+    put_books(t, out);
+    put_refused(t, out);
+    put_latency(t, out);
+    put_text(out, "# HELP tributary_edge_bus_up is the region's bus connected?\n"
+                  "# TYPE tributary_edge_bus_up gauge\n");
+    for (uint32_t region = 0; region < t->options.rules.admit.region_count; region++) {
+        const char *labels[] = {"region", region_name(t, region), NULL};
+        metrics_line(out, "tributary_edge_bus_up", labels, view.bus_up[region] ? 1 : 0);
+    }
+}
+
+bool edge_threads_ready(struct edge_threads *t, struct buf *out_reason)
+{
+    struct edge_view view;
+    bool ready = false;
+
+    if (atomic_load(&t->draining))
+        put_text(out_reason, "not ready: shutting down\n");
+    else if (atomic_load(&t->spool_full))
+        put_text(out_reason, "not ready: the spool is more than 95 % full\n");
+    else
+        ready = true;
+    if (ready)
+        put_text(out_reason, "ready\n");
+    /* Availability on the way in: a region that is away is told, but clicks are taken all the same.
+     */
+    edge_pipeline_view(t->pipeline, &view);
+    for (uint32_t region = 0; region < t->options.rules.admit.region_count; region++)
+        if (!view.bus_up[region]) {
+            put_text(out_reason, "bus of region ");
+            put_text(out_reason, region_name(t, region));
+            put_text(out_reason, " is away: its clicks wait in the spool\n");
+        }
+    return ready;
+}

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * edge_threads_work: a worker: requests to the committer, its verdicts and the quorum's back into
+ * answers. */
+#include "edge/edge_threads_parts.h"
+
+#include "common/run/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* -- answers ------------------------------------------------------------------------------- */
+
+static void count_answer(struct edge_threads *t, const struct edge_job *job)
+{
+    static const enum edge_metric counters[] = {
+        [EDGE_OUTCOME_ACCEPTED] = EDGE_ANSWERED_ACCEPTED,
+        [EDGE_OUTCOME_HOME] = EDGE_ANSWERED_HOME,
+        [EDGE_OUTCOME_REFUSED] = EDGE_ANSWERED_REFUSED,
+        [EDGE_OUTCOME_UNAVAILABLE] = EDGE_ANSWERED_UNAVAILABLE,
+    };
+    CHECK(job->answer.outcome > EDGE_OUTCOME_NONE && job->answer.outcome < countof(counters));
+    metrics_add(t->metrics, counters[job->answer.outcome], 1);
+    edge_threads_count_latency(t, edge_threads_mono_ms(t) - job->request->received_mono_ms);
+    if (job->request->cancelled)
+        metrics_add(t->metrics, EDGE_CANCELLED, 1);
+}
+
+/* Sends job->answer; the job and its request are gone afterwards. */
+static void respond(struct edge_worker *w, struct edge_job *job)
+{
+    const struct edge_answer *a = &job->answer;
+    struct h2_header headers[3];
+    size_t count = 0;
+    char seconds[16];
+
+    count_answer(w->threads, job);
+    headers[count++] = (struct h2_header){"content-type", a->content_type};
+    if (a->retry_after_s > 0) {
+        (void)snprintf(seconds, sizeof(seconds), "%u", a->retry_after_s);
+        headers[count++] = (struct h2_header){"retry-after", seconds};
+    }
+    if (a->allow != NULL)
+        headers[count++] = (struct h2_header){"allow", a->allow};
+    edge_job_release(job); /* it borrows from the request, which ends here */
+    h2_respond(job->request, a->status, headers, count, buf_span(&a->body));
+    edge_job_free(job);
+}
+
+static bool is_replicated(const struct edge_threads *t, const struct edge_job *job)
+{
+    for (uint32_t i = 0; i < job->mark_count; i++) {
+        const struct edge_mark *mark = &job->marks[i];
+        if (edge_acked(t->pipeline, mark->home, mark->partition) <= mark->number)
+            return false;
+    }
+    return true;
+}
+
+/* True when the waiting is over; job->answer is then set. */
+static bool settle(const struct edge_worker *w, struct edge_job *job, uint64_t now_ms)
+{
+    struct edge_threads *t = w->threads;
+
+    if (is_replicated(t, job)) {
+        edge_job_accepted(job, EDGE_REPLICATED);
+        metrics_add(t->metrics, EDGE_ANSWERED_REPLICATED, 1);
+        return true;
+    }
+    if (now_ms < job->due_ms && !job->request->cancelled && !w->drained)
+        return false;
+    if (job->want_replicated) {
+        edge_job_not_replicated(job);
+        metrics_add(t->metrics, EDGE_NOT_REPLICATED, 1);
+    } else {
+        edge_job_accepted(job, EDGE_SPOOLED);
+        metrics_add(t->metrics, EDGE_ANSWERED_SPOOLED, 1);
+    }
+    return true;
+}
+
+/* -- the end ------------------------------------------------------------------------------- */
+
+static void finish_if_over(struct edge_worker *w)
+{
+    if (!w->drained || w->jobs > 0 || w->over)
+        return;
+    w->over = true;
+    pthread_mutex_lock(&w->lock);
+    w->wakeable = false; /* a wake-up after the close would write into a descriptor of others */
+    pthread_mutex_unlock(&w->lock);
+    h2_server_free(w->server);
+    uv_close((uv_handle_t *)&w->wake, NULL);
+    uv_close((uv_handle_t *)&w->due, NULL);
+}
+
+static void on_drained(void *worker)
+{
+    struct edge_worker *w = worker;
+    w->drained = true;
+    (void)uv_async_send(&w->wake); /* settles what still waits: no client is left */
+}
+
+/* -- turns --------------------------------------------------------------------------------- */
+
+static void on_due(uv_timer_t *due);
+
+static void settle_waiting(struct edge_worker *w)
+{
+    uint64_t now = edge_threads_mono_ms(w->threads), next_due = UINT64_MAX;
+    struct edge_job **at = &w->waiting;
+
+    while (*at != NULL) {
+        struct edge_job *job = *at;
+        if (settle(w, job, now)) {
+            *at = job->next;
+            w->jobs--;
+            atomic_fetch_sub(&w->waiting_count, 1);
+            respond(w, job);
+        } else {
+            next_due = base_min_u64(next_due, job->due_ms);
+            at = &job->next;
+        }
+    }
+    if (next_due == UINT64_MAX) {
+        (void)uv_timer_stop(&w->due);
+    } else {
+        uv_update_time(&w->loop);
+        uint64_t in_ms = next_due > now ? next_due - now : 0;
+        (void)uv_timer_start(&w->due, on_due, in_ms, 0);
+    }
+}
+
+static void on_due(uv_timer_t *due)
+{
+    settle_waiting(container_of(due, struct edge_worker, due));
+}
+
+static struct edge_job *take_done(struct edge_worker *w)
+{
+    pthread_mutex_lock(&w->lock);
+    struct edge_job *newest = w->done;
+    w->done = NULL;
+    pthread_mutex_unlock(&w->lock);
+    return newest;
+}
+
+static void take_in(struct edge_worker *w, struct edge_job *job, uint64_t now_ms)
+{
+    const struct edge_threads_options *o = &w->threads->options;
+
+    edge_job_release(job); /* durable or refused: the text has done its duty */
+    if (job->stored != ERR_OK) {
+        metrics_add(w->threads->metrics, EDGE_SPOOL_FULL, 1);
+        edge_job_spool_full(job);
+        w->jobs--;
+        respond(w, job);
+        return;
+    }
+    job->due_ms = now_ms + (job->want_replicated ? o->durable_wait_ms : o->replication_budget_ms);
+    job->next = w->waiting;
+    w->waiting = job;
+    /* Counted before settle_waiting looks at what the region acknowledged: an acknowledgement after
+     * that look finds the count and wakes us. */
+    atomic_fetch_add(&w->waiting_count, 1);
+}
+
+static void on_wake(uv_async_t *wake)
+{
+    struct edge_worker *w = container_of(wake, struct edge_worker, wake);
+    uint64_t now = edge_threads_mono_ms(w->threads);
+    struct edge_job *next;
+
+    for (struct edge_job *job = take_done(w); job != NULL; job = next) {
+        next = job->next;
+        take_in(w, job, now);
+    }
+    settle_waiting(w);
+    if (atomic_load(&w->threads->draining) && !w->draining) {
+        w->draining = true;
+        h2_server_drain(w->server, atomic_load(&w->threads->drain_ms), on_drained, w);
+    }
+    finish_if_over(w);
+}
+
+static enum edge_gate gate_of(const struct edge_threads *t)
+{
+    return atomic_load(&t->spool_full) ? EDGE_GATE_SPOOL_FULL : EDGE_GATE_OPEN;
+}
+
+static void on_request(void *context, struct h2_request *request)
+{
+    struct edge_worker *w = context;
+    struct edge_threads *t = w->threads;
+    uint64_t now_ms = t->options.clock->wall_ms(t->options.clock);
+    struct edge_job *job =
+        edge_job_new(&t->options.rules, &t->refused, request, gate_of(t), now_ms);
+
+    metrics_add(t->metrics, EDGE_BODY_BYTES, request->body.length);
+    metrics_add(t->metrics, EDGE_CLICKS_REFUSED, job->refused_count);
+    if (job->answer.outcome != EDGE_OUTCOME_NONE) {
+        respond(w, job);
+        return;
+    }
+    job->owner = w;
+    w->jobs++;
+    if (!edge_threads_queue(t, job)) {
+        w->jobs--;
+        metrics_add(t->metrics, EDGE_OVERLOADED, 1);
+        edge_job_overloaded(job);
+        respond(w, job);
+    }
+}
+
+void edge_worker_wake(struct edge_worker *w)
+{
+    pthread_mutex_lock(&w->lock);
+    if (w->wakeable)
+        (void)uv_async_send(&w->wake);
+    pthread_mutex_unlock(&w->lock);
+}
+
+/* -- the beginning ------------------------------------------------------------------------- */
+
+enum err edge_worker_init(struct edge_worker *w, struct edge_threads *t, const char *listen,
+                          bool first)
+{
+    const struct edge_threads_options *o = &t->options;
+    struct h2_server_options options = {
+        .loop = &w->loop,
+        .tls = o->tls,
+        .listen = listen,
+        .body_bytes_max = o->body_bytes_max,
+        .connections_max = (o->connections_max + o->workers - 1) / o->workers,
+        .port_exclusive = first,
+        .counters = &t->h2,
+        .on_request = on_request,
+        .context = w,
+    };
+
+    w->threads = t;
+    CHECK(uv_loop_init(&w->loop) == 0);
+    enum err err = h2_server_start(&options, &w->server);
+    if (err != ERR_OK) {
+        CHECK(uv_loop_close(&w->loop) == 0);
+        return err;
+    }
+    CHECK(uv_async_init(&w->loop, &w->wake, on_wake) == 0);
+    CHECK(uv_timer_init(&w->loop, &w->due) == 0);
+    CHECK(pthread_mutex_init(&w->lock, NULL) == 0);
+    w->wakeable = true;
+    return ERR_OK;
+}
+
+void *edge_worker_run(void *worker)
+{
+    struct edge_worker *w = worker;
+    (void)uv_run(&w->loop, UV_RUN_DEFAULT);
+    CHECK(uv_loop_close(&w->loop) == 0);
+    return NULL;
+}

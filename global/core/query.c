@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * query: what GET /v1/stats asks, strictly read. */
+#include "global/core/query.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+enum parameter { AD_ID, WINDOW, START, END, CONSISTENCY, PARAMETERS };
+
+static const char *const parameter_names[PARAMETERS] = {
+    [AD_ID] = "ad_id", [WINDOW] = "window",           [START] = "start",
+    [END] = "end",     [CONSISTENCY] = "consistency",
+};
+
+static bool PRINTF_LIKE(3, 4)
+    refuse(struct query_fault *fault, const char *parameter, const char *format, ...)
+{
+    (void)snprintf(fault->parameter, sizeof(fault->parameter), "%s", parameter);
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(fault->rule, sizeof(fault->rule), format, args);
+    va_end(args);
+    return false;
+}
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+/* Length of the UTF-8 sequence at `at` (RFC 3629: shortest form, no surrogates), 0 if it is none. */
+static size_t utf8_length(const uint8_t *at, size_t left)
+{
+    uint8_t first = at[0];
+    if (first < 0x80)
+        return 1;
+    size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
+    if (first < 0xC2 || first > 0xF4 || length > left)
+        return 0;
+    uint8_t low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
+    uint8_t high = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
+    if (at[1] < low || at[1] > high)
+        return 0;
+    for (size_t i = 2; i < length; i++)
+        if ((at[i] & 0xC0) != 0x80)
+            return 0;
+    return length;
+}
+
+/* Decodes `text` up to '&' or the end into out (of `size` bytes). *out_length may be SIZE_MAX: longer than that. */
+static bool decode(const char *text, size_t length, const char *name, uint8_t *out, size_t size,
+                   size_t *out_length, struct query_fault *fault)
+{
+    size_t used = 0;
+    bool too_long = false;
+    for (size_t i = 0; i < length; i++) {
+        uint8_t byte = (uint8_t)text[i];
+        if (byte == '+')
+            return refuse(fault, name,
+                          "a bare '+' is ambiguous: write %%2B for a plus sign, %%20 for a space");
+        if (byte == '%') {
+            int high = length - i > 2 ? hex_value(text[i + 1]) : -1;
+            int low = length - i > 2 ? hex_value(text[i + 2]) : -1;
+            if (high < 0 || low < 0)
+                return refuse(fault, name, "'%%' must be followed by two hexadecimal digits");
+            byte = (uint8_t)(high * 16 + low);
+            i += 2;
+        }
+        too_long = too_long || used == size;
+        if (!too_long)
+            out[used++] = byte;
+    }
+    *out_length = too_long ? SIZE_MAX : used;
+    return true;
+}
+
+static bool take_ad(const char *text, size_t length, struct query *out, struct query_fault *fault)
+{
+    uint8_t *ad = (uint8_t *)out->ad_id;
+    if (!decode(text, length, "ad_id", ad, LIMIT_ID_BYTES, &out->ad_id_length, fault))
+        return false;
+    if (out->ad_id_length == SIZE_MAX)
+        return refuse(fault, "ad_id", "must be at most %d bytes of UTF-8", LIMIT_ID_BYTES);
+    if (out->ad_id_length == 0)
+        return refuse(fault, "ad_id", "must not be empty");
+    for (size_t i = 0; i < out->ad_id_length;) {
+        size_t step = utf8_length(ad + i, out->ad_id_length - i);
+        if (step == 0)
+            return refuse(fault, "ad_id", "must be valid UTF-8");
+        if (ad[i] < 0x20 || ad[i] == 0x7F)
+            return refuse(fault, "ad_id", "must not contain control characters");
+        i += step;
+    }
+    out->ad_id[out->ad_id_length] = '\0';
+    return true;
+}
+
+static bool take_word(const char *text, size_t length, enum parameter parameter,
+                      struct query *out, struct query_fault *fault)
+{
+    char word[16];
+    size_t used = 0;
+    const char *name = parameter_names[parameter];
+    if (!decode(text, length, name, (uint8_t *)word, sizeof(word) - 1, &used, fault))
+        return false;
+    word[used == SIZE_MAX ? 0 : used] = '\0';
+    if (used != SIZE_MAX && strlen(word) != used)
+        word[0] = '\0'; /* an encoded NUL */
+    if (parameter == WINDOW)
+        return minute_window_parse(word, &out->window) ||
+               refuse(fault, name, "must be one of 1m, 5m, 1h, 1d");
+    if (strcmp(word, "eventual") == 0)
+        out->consistency = QUERY_EVENTUAL;
+    else if (strcmp(word, "complete") == 0)
+        out->consistency = QUERY_COMPLETE;
+    else if (strcmp(word, "final") == 0)
+        out->consistency = QUERY_FINAL;
+    else
+        return refuse(fault, name, "must be one of eventual, complete, final");
+    return true;
+}
+
+/* Whole seconds since 1970; a whole number of minutes is asked for later, with the window. */
+static bool take_time(const char *text, size_t length, const char *name, uint64_t *out_s,
+                      struct query_fault *fault)
+{
+    /* The last window of the year 9999 ends here. */
+    const uint64_t latest_s = (LIMIT_TIMESTAMP_MS_MAX + 1) / 1000;
+    uint8_t digits[20];
+    size_t used = 0;
+    if (!decode(text, length, name, digits, sizeof(digits), &used, fault))
+        return false;
+    uint64_t value = 0;
+    bool integer = used > 0;
+    for (size_t i = 0; used != SIZE_MAX && i < used && integer; i++) {
+        integer = digits[i] >= '0' && digits[i] <= '9';
+        if (integer && value <= latest_s)
+            value = value * 10 + (uint64_t)(digits[i] - '0');
+    }
+    if (!integer)
+        return refuse(fault, name, "must be a whole number of Unix seconds");
+    if (used == SIZE_MAX || value > latest_s)
+        return refuse(fault, name, "must be Unix seconds (not milliseconds), at most %llu",
+                      (unsigned long long)latest_s);
+    *out_s = value;
+    return true;
+}
+
+static bool check_span(struct query *q, uint64_t start_s, uint64_t end_s,
+                       struct query_fault *fault)
+{
+    const char *window = minute_window_name(q->window);
+    uint64_t window_s = minute_window_minutes(q->window) * 60ULL;
+    if (start_s % window_s != 0)
+        return refuse(fault, "start", "must be aligned to the window %s: a multiple of %llu s",
+                      window, (unsigned long long)window_s);
+    if (end_s % window_s != 0)
+        return refuse(fault, "end", "must be aligned to the window %s: a multiple of %llu s",
+                      window, (unsigned long long)window_s);
+    if (end_s <= start_s)
+        return refuse(fault, "end", "must be after start (the range is [start, end))");
+    uint64_t points = (end_s - start_s) / window_s;
+    if (points > LIMIT_QUERY_POINTS)
+        return refuse(fault, "end", "the range must hold at most %d windows of %s, not %llu",
+                      LIMIT_QUERY_POINTS, window, (unsigned long long)points);
+    q->start_minute = (uint32_t)(start_s / 60);
+    q->end_minute = (uint32_t)(end_s / 60);
+    q->points = (uint32_t)points;
+    return true;
+}
+
+static void printable(const char *text, size_t length, char *out, size_t size)
+{
+    size_t n = length < size - 1 ? length : size - 1;
+    for (size_t i = 0; i < n; i++) {
+        char c = text[i];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                     c == '_' || c == '-' || c == '.';
+        out[i] = plain ? c : '?';
+    }
+    out[n] = '\0';
+}
+
+static bool take_pair(const char *text, size_t length, bool seen[PARAMETERS], uint64_t times[2],
+                      struct query *out, struct query_fault *fault)
+{
+    const char *equals = memchr(text, '=', length);
+    size_t name_length = equals == NULL ? length : (size_t)(equals - text);
+    const char *value = equals == NULL ? text + length : equals + 1;
+    size_t value_length = equals == NULL ? 0 : length - name_length - 1;
+    enum parameter parameter = 0;
+    while (parameter < PARAMETERS && (strlen(parameter_names[parameter]) != name_length ||
+                                      memcmp(parameter_names[parameter], text, name_length) != 0))
+        parameter++;
+    if (parameter == PARAMETERS) {
+        char name[32];
+        printable(text, name_length, name, sizeof(name));
+        return refuse(fault, name,
+                      "unknown parameter; known are ad_id, window, start, end, consistency");
+    }
+    const char *name = parameter_names[parameter];
+    if (seen[parameter])
+        return refuse(fault, name, "must be given once");
+    seen[parameter] = true;
+    switch (parameter) {
+    case AD_ID:
+        return take_ad(value, value_length, out, fault);
+    case WINDOW:
+    case CONSISTENCY:
+        return take_word(value, value_length, parameter, out, fault);
+    case START:
+    case END:
+        return take_time(value, value_length, name, &times[parameter - START], fault);
+    case PARAMETERS:
+        break;
+    }
+    return false;
+}
+
+bool query_parse(const char *text, struct query *out, struct query_fault *out_fault)
+{
+    bool seen[PARAMETERS] = {false};
+    uint64_t times[2] = {0, 0};
+    *out = (struct query){.consistency = QUERY_EVENTUAL};
+    if (strlen(text) > LIMIT_QUERY_BYTES)
+        return refuse(out_fault, "query", "must be at most %d bytes", LIMIT_QUERY_BYTES);
+    while (*text != '\0') {
+        size_t length = strcspn(text, "&");
+        if (length > 0 && !take_pair(text, length, seen, times, out, out_fault))
+            return false;
+        text += length;
+        text += *text == '&';
+    }
+    for (enum parameter p = 0; p < CONSISTENCY; p++)
+        if (!seen[p])
+            return refuse(out_fault, parameter_names[p], "is required");
+    return check_span(out, times[0], times[1], out_fault);
+}

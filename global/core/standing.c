@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * standing: what each replica last said of itself, and what follows for its partition and its region. */
+#include "global/core/standing.h"
+
+#include <stdlib.h>
+
+void standing_names_add(struct standing_names *names, const char *name)
+{
+    CHECK(strlen(name) <= LIMIT_EDGE_NAME_BYTES);
+    uint32_t at = 0;
+    int order = 1;
+    while (at < names->count && (order = strcmp(names->names[at], name)) < 0)
+        at++;
+    if (at < names->count && order == 0)
+        return;
+    if (names->count == names->capacity) {
+        names->capacity = names->capacity == 0 ? 8 : names->capacity * 2;
+        names->names = base_realloc(names->names, names->capacity * sizeof(names->names[0]));
+    }
+    memmove(names->names + at + 1, names->names + at,
+            (names->count - at) * sizeof(names->names[0]));
+    names->count++;
+    memset(names->names[at], 0, sizeof(names->names[at]));
+    memcpy(names->names[at], name, strlen(name));
+}
+
+void standing_names_done(struct standing_names *names)
+{
+    free(names->names);
+    *names = (struct standing_names){0};
+}
+
+static void names_put(const struct standing_names *names, struct buf *out)
+{
+    buf_put_varint(out, names->count);
+    for (uint32_t i = 0; i < names->count; i++)
+        buf_put_block(out, span_of_text(names->names[i]));
+}
+
+static void names_read(struct standing_names *names, struct reader *r)
+{
+    uint64_t count = reader_varint(r);
+    names->count = 0;
+    for (uint64_t i = 0; i < count && !r->failed; i++) {
+        struct span name = reader_block(r, LIMIT_EDGE_NAME_BYTES);
+        char text[LIMIT_EDGE_NAME_BYTES + 1] = {0};
+        if (name.length > 0)
+            memcpy(text, name.data, name.length);
+        if (!r->failed)
+            standing_names_add(names, text);
+    }
+}
+
+static void replica_done(struct standing_replica *r)
+{
+    standing_names_done(&r->missing);
+    buf_done(&r->edges);
+    *r = (struct standing_replica){0};
+}
+
+void standing_partition_done(struct standing_partition *p)
+{
+    for (uint32_t i = 0; i < p->replica_count; i++)
+        replica_done(&p->replicas[i]);
+    *p = (struct standing_partition){0};
+}
+
+/* The replica's place; a new one takes the place of the stalest when all are taken. */
+static struct standing_replica *place_of(struct standing_partition *p, const char *replica)
+{
+    uint32_t stalest = 0;
+    for (uint32_t i = 0; i < p->replica_count; i++) {
+        if (strcmp(p->replicas[i].replica, replica) == 0)
+            return &p->replicas[i];
+        if (p->replicas[i].stream_ms < p->replicas[stalest].stream_ms)
+            stalest = i;
+    }
+    struct standing_replica *place;
+    if (p->replica_count < LIMIT_READERS) {
+        place = &p->replicas[p->replica_count++];
+        *place = (struct standing_replica){0};
+    } else {
+        place = &p->replicas[stalest];
+        replica_done(place);
+    }
+    CHECK(strlen(replica) < sizeof(place->replica));
+    memcpy(place->replica, replica, strlen(replica) + 1);
+    return place;
+}
+
+static void take_edges(struct standing_replica *r, const struct partial *partial)
+{
+    buf_clear(&r->edges);
+    r->missing.count = 0;
+    buf_put_varint(&r->edges, partial->edge_count);
+    for (uint32_t i = 0; i < partial->edge_count; i++) {
+        const struct partial_edge *e = &partial->edges[i];
+        buf_put_block(&r->edges, span_of_text(e->edge));
+        buf_put_varint(&r->edges, e->epoch);
+        buf_put_varint(&r->edges, e->floor);
+        buf_put_varint(&r->edges, e->accepted);
+        buf_put_u8(&r->edges, e->missing);
+        if (e->missing)
+            standing_names_add(&r->missing, e->edge);
+    }
+}
+
+bool standing_take(struct standing_partition *p, const struct partial *partial,
+                   struct standing_replica **out_replica)
+{
+    *out_replica = NULL;
+    struct standing_replica *r = place_of(p, partial->replica);
+    if (r->store_id == partial->store_id && partial->cut < r->cut)
+        return false;
+    r->store_id = partial->store_id;
+    r->cut = partial->cut;
+    r->stream_ms = partial->stream_ms;
+    r->watermark_ms = partial->watermark_ms;
+    r->folded = partial->folded;
+    r->counted = partial->counted;
+    r->duplicate = partial->duplicate;
+    r->carried = partial->carried;
+    r->missing_count = partial->missing_count;
+    /* A cut may be split over messages of which only one carries the edges. */
+    if (partial->edge_count > 0 || partial->missing_count == 0)
+        take_edges(r, partial);
+    p->partitions = (uint16_t)base_max_u64(p->partitions, partial->partitions);
+    p->watermark_ms = base_max_u64(p->watermark_ms, partial->watermark_ms);
+    *out_replica = r;
+    return true;
+}
+
+const struct standing_replica *standing_freshest(const struct standing_partition *p)
+{
+    const struct standing_replica *freshest = NULL;
+    for (uint32_t i = 0; i < p->replica_count; i++) {
+        const struct standing_replica *r = &p->replicas[i];
+        /* Of two that stand at the same message, the one that misses more is believed. */
+        if (freshest == NULL || r->stream_ms > freshest->stream_ms ||
+            (r->stream_ms == freshest->stream_ms && r->missing_count > freshest->missing_count))
+            freshest = r;
+    }
+    return freshest;
+}
+
+void standing_derive(struct standing_card *card, struct standing_partition *const *partitions,
+                     uint32_t count)
+{
+    card->partitions = 0;
+    card->missing.count = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (partitions[i] != NULL)
+            card->partitions =
+                (uint16_t)base_max_u64(card->partitions, partitions[i]->partitions);
+    uint64_t watermark_ms = card->partitions == 0 ? 0 : UINT64_MAX;
+    for (uint32_t i = 0; i < card->partitions; i++) {
+        const struct standing_partition *p = i < count ? partitions[i] : NULL;
+        watermark_ms = base_min_u64(watermark_ms, p == NULL ? 0 : p->watermark_ms);
+        const struct standing_replica *freshest = p == NULL ? NULL : standing_freshest(p);
+        if (freshest == NULL)
+            continue;
+        for (uint32_t j = 0; j < freshest->missing.count; j++)
+            standing_names_add(&card->missing, freshest->missing.names[j]);
+    }
+    card->watermark_ms = watermark_ms;
+}
+
+void standing_card_done(struct standing_card *card)
+{
+    standing_names_done(&card->missing);
+    *card = (struct standing_card){0};
+}
+
+void standing_card_put(const struct standing_card *card, struct buf *out)
+{
+    buf_put_block(out, span_of_text(card->name));
+    buf_put_u16(out, card->partitions);
+    buf_put_varint(out, card->watermark_ms);
+    names_put(&card->missing, out);
+}
+
+enum err standing_card_read(struct standing_card *card, struct span bytes)
+{
+    struct reader r = reader_of(bytes);
+    struct standing_card read = {.partitions = 0};
+    struct span name = reader_block(&r, LIMIT_REGION_NAME_BYTES);
+    if (name.length > 0)
+        memcpy(read.name, name.data, name.length);
+    read.partitions = reader_u16(&r);
+    read.watermark_ms = reader_varint(&r);
+    names_read(&read.missing, &r);
+    if (!reader_at_end(&r) || read.partitions > LIMIT_PARTITIONS) {
+        standing_card_done(&read);
+        return ERR_FORMAT;
+    }
+    standing_card_done(card);
+    *card = read;
+    return ERR_OK;
+}
+
+void standing_partition_put(const struct standing_partition *p, struct buf *out)
+{
+    buf_put_u16(out, p->partitions);
+    buf_put_varint(out, p->watermark_ms);
+    buf_put_u32(out, p->upto);
+}
+
+enum err standing_partition_read(struct standing_partition *p, struct span bytes)
+{
+    struct reader r = reader_of(bytes);
+    uint16_t partitions = reader_u16(&r);
+    uint64_t watermark_ms = reader_varint(&r);
+    uint32_t upto = reader_u32(&r);
+    if (!reader_at_end(&r) || partitions > LIMIT_PARTITIONS)
+        return ERR_FORMAT;
+    p->partitions = partitions;
+    p->watermark_ms = watermark_ms;
+    p->upto = upto;
+    return ERR_OK;
+}
+
+void standing_replica_put(const struct standing_replica *r, struct buf *out)
+{
+    buf_put_u64(out, r->store_id);
+    buf_put_varint(out, r->cut);
+    buf_put_varint(out, r->stream_ms);
+    buf_put_varint(out, r->watermark_ms);
+    buf_put_varint(out, r->folded);
+    buf_put_varint(out, r->counted);
+    buf_put_varint(out, r->duplicate);
+    buf_put_varint(out, r->carried);
+    buf_put_varint(out, r->missing_count);
+    names_put(&r->missing, out);
+    buf_put(out, r->edges.data, r->edges.length);
+}
+
+enum err standing_replica_read(struct standing_replica *r, struct span bytes)
+{
+    struct reader in = reader_of(bytes);
+    r->store_id = reader_u64(&in);
+    r->cut = reader_varint(&in);
+    r->stream_ms = reader_varint(&in);
+    r->watermark_ms = reader_varint(&in);
+    r->folded = reader_varint(&in);
+    r->counted = reader_varint(&in);
+    r->duplicate = reader_varint(&in);
+    r->carried = reader_varint(&in);
+    r->missing_count = (uint32_t)reader_varint(&in);
+    names_read(&r->missing, &in);
+    buf_clear(&r->edges);
+    struct span edges = reader_bytes(&in, in.left);
+    buf_put(&r->edges, edges.data, edges.length);
+    return in.failed ? ERR_TRUNCATED : ERR_OK;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * global_http: the query service: HTTP/2 over TLS on worker threads, each with a loop and a reader of its own.
+ * Audience: global shell, tests. */
+#pragma once
+
+#include "common/base/clock.h"
+#include "common/base/kv.h"
+#include "common/run/h2_server.h"
+#include "common/run/metrics.h"
+#include "global/global_reader.h"
+
+struct global_http;
+
+struct global_http_options {
+    struct global_reader_options reader;
+    SSL_CTX *tls;
+    const char *listen;
+    unsigned workers;
+    struct metrics *metrics; /* of global_metric_rows */
+};
+
+/* Starts the threads. ERR_SYSTEM, ERR_CONFIG: the address cannot be had (logged). */
+enum err WARN_UNUSED global_http_start(const struct global_http_options *options,
+                                       struct global_http **out);
+uint16_t global_http_port(const struct global_http *http);
+const struct h2_counters *global_http_counters(const struct global_http *http);
+/* Lets open requests finish (for up to 5 s), then ends the threads and frees. */
+void global_http_stop(struct global_http *http);

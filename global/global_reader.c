@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * global_reader: the driver of queries: one short read transaction an answer. */
+#include "global/global_reader.h"
+
+#include "common/base/hash.h"
+#include "common/base/hll.h"
+#include "global/core/completeness.h"
+#include "global/core/leaf.h"
+#include "global/core/page.h"
+
+#include <stdlib.h>
+
+struct global_reader {
+    struct global_reader_options options;
+    struct kv_txn *txn;
+    struct standing_card cards[LIMIT_REGIONS]; /* as of this query, in the order of the options */
+    uint16_t ids[LIMIT_REGIONS];               /* 0: the store does not know that region yet */
+    struct stats_json_watermark watermarks[LIMIT_REGIONS];
+    struct stats_json_missing *missing;
+    size_t missing_capacity;
+    struct stats_json_point *points;
+    uint32_t *complete_minutes; /* of each point, summed over regions */
+    bool *sketched;             /* some row of the point has a sketch */
+    size_t point_capacity;
+    struct hll all, one;
+};
+
+struct global_reader *global_reader_new(const struct global_reader_options *options)
+{
+    CHECK(options->region_count >= 1 && options->region_count <= LIMIT_REGIONS);
+    struct global_reader *r = base_zalloc(1, sizeof(*r));
+    r->options = *options;
+    return r;
+}
+
+void global_reader_free(struct global_reader *r)
+{
+    if (r == NULL)
+        return;
+    for (uint32_t i = 0; i < LIMIT_REGIONS; i++)
+        standing_card_done(&r->cards[i]);
+    hll_done(&r->all);
+    hll_done(&r->one);
+    free(r->missing);
+    free(r->points);
+    free(r->complete_minutes);
+    free(r->sketched);
+    free(r);
+}
+
+static enum err read_cards(struct global_reader *r)
+{
+    for (uint32_t i = 0; i < r->options.region_count; i++) {
+        standing_card_done(&r->cards[i]);
+        r->ids[i] = 0;
+    }
+    struct leaf_key start = leaf_key_region(0);
+    struct span key = leaf_key_span(&start);
+    struct span value;
+    while (kv_seek(r->txn, LEAF_TABLE_REGION, key, &key, &value)) {
+        struct span body;
+        struct standing_card card = {.partitions = 0};
+        uint16_t id;
+        if (!leaf_region_of_key(key, &id) || !leaf_open(value, &body) ||
+            standing_card_read(&card, body) != ERR_OK)
+            return ERR_KV_CORRUPT;
+        uint32_t i = 0;
+        while (i < r->options.region_count && strcmp(r->options.regions[i], card.name) != 0)
+            i++;
+        if (i < r->options.region_count) {
+            r->ids[i] = id;
+            r->cards[i] = card;
+        } else {
+            standing_card_done(&card);
+        }
+        start = leaf_key_region((uint16_t)(id + 1));
+        key = leaf_key_span(&start);
+    }
+    return ERR_OK;
+}
+
+static void answer_standing(struct global_reader *r, struct stats_json_answer *out)
+{
+    size_t missing = 0;
+    for (uint32_t i = 0; i < r->options.region_count; i++) {
+        r->watermarks[i] = (struct stats_json_watermark){r->options.regions[i],
+                                                         r->cards[i].watermark_ms / 1000};
+        missing += r->cards[i].missing.count;
+    }
+    if (missing > r->missing_capacity) {
+        r->missing_capacity = missing;
+        r->missing = base_realloc(r->missing, missing * sizeof(r->missing[0]));
+    }
+    missing = 0;
+    for (uint32_t i = 0; i < r->options.region_count; i++)
+        for (uint32_t j = 0; j < r->cards[i].missing.count; j++)
+            r->missing[missing++] = (struct stats_json_missing){r->options.regions[i],
+                                                                r->cards[i].missing.names[j]};
+    out->as_of = r->options.clock->wall_ms(r->options.clock) / 1000;
+    out->watermarks = r->watermarks;
+    out->watermark_count = r->options.region_count;
+    out->missing = r->missing;
+    out->missing_count = missing;
+}
+
+static void begin_points(struct global_reader *r, const struct query *q)
+{
+    if (q->points > r->point_capacity) {
+        r->point_capacity = q->points;
+        r->points = base_realloc(r->points, q->points * sizeof(r->points[0]));
+        r->complete_minutes =
+            base_realloc(r->complete_minutes, q->points * sizeof(r->complete_minutes[0]));
+        r->sketched = base_realloc(r->sketched, q->points * sizeof(r->sketched[0]));
+    }
+    for (uint32_t i = 0; i < q->points; i++) {
+        r->points[i] = (struct stats_json_point){
+            .timestamp = minute_start_ms(query_minute_of(q, i)) / 1000,
+        };
+        r->complete_minutes[i] = 0;
+        r->sketched[i] = false;
+    }
+}
+
+static enum err add_page(struct global_reader *r, const struct query *q, uint32_t hour,
+                         struct span packed)
+{
+    struct page_cursor cursor = page_cursor_of(packed);
+    struct page_entry e;
+    while (page_next(&cursor, &e)) {
+        uint32_t minute = hour * PAGE_MINUTES + e.minute;
+        if (minute < q->start_minute || minute >= q->end_minute)
+            continue;
+        uint32_t point = query_point_of(q, minute);
+        r->points[point].click_count += e.counted;
+        r->sketched[point] = r->sketched[point] || e.has_sketch;
+    }
+    return cursor.bad ? ERR_KV_CORRUPT : ERR_OK;
+}
+
+/* Only pages that exist are touched, however long the range is. */
+static enum err add_counts(struct global_reader *r, const struct query *q, uint64_t ad_hash)
+{
+    uint32_t hour = q->start_minute / PAGE_MINUTES;
+    uint32_t last_hour = (q->end_minute - 1) / PAGE_MINUTES;
+    struct leaf_key at = leaf_key_page(ad_hash, hour);
+    struct span key;
+    struct span value;
+    uint64_t found_ad;
+    while (kv_seek(r->txn, LEAF_TABLE_PAGE, leaf_key_span(&at), &key, &value)) {
+        if (!leaf_page_of_key(key, &found_ad, &hour))
+            return ERR_KV_CORRUPT;
+        if (found_ad != ad_hash || hour > last_hour)
+            break;
+        struct span body;
+        if (!leaf_open(value, &body))
+            return ERR_KV_CORRUPT;
+        enum err err = add_page(r, q, hour, body);
+        if (err != ERR_OK)
+            return err;
+        if (hour == last_hour)
+            break;
+        at = leaf_key_page(ad_hash, hour + 1);
+    }
+    return ERR_OK;
+}
+
+static void add_hour(struct global_reader *r, const struct query *q, uint32_t hour, uint64_t bits)
+{
+    if (minute_window_minutes(q->window) >= 60) { /* such a window holds the hour entirely */
+        r->complete_minutes[query_point_of(q, hour * 60)] +=
+            (uint32_t)__builtin_popcountll(bits);
+        return;
+    }
+    for (uint32_t i = 0; i < 60; i++) {
+        uint32_t minute = hour * 60 + i;
+        if ((bits >> i & 1) != 0 && minute >= q->start_minute && minute < q->end_minute)
+            r->complete_minutes[query_point_of(q, minute)]++;
+    }
+}
+
+/* How many minutes of each point are complete in the ad's partition of one region. */
+static enum err add_completeness(struct global_reader *r, const struct query *q, uint16_t region,
+                                 uint16_t partitions, uint64_t ad_hash)
+{
+    uint16_t partition = hash_partition(ad_hash, partitions);
+    uint32_t hour = q->start_minute / 60;
+    uint32_t last_hour = (q->end_minute - 1) / 60;
+    struct leaf_key at = leaf_key_hour(region, partition, hour);
+    struct span key;
+    struct span value;
+    uint16_t found_region;
+    uint16_t found_partition;
+    while (kv_seek(r->txn, LEAF_TABLE_COMPLETE, leaf_key_span(&at), &key, &value)) {
+        if (!leaf_hour_of_key(key, &found_region, &found_partition, &hour))
+            return ERR_KV_CORRUPT;
+        if (found_region != region || found_partition != partition || hour > last_hour)
+            break;
+        struct completeness_hour marks;
+        struct span body;
+        if (!leaf_open(value, &body) || completeness_hour_read(&marks, body) != ERR_OK)
+            return ERR_KV_CORRUPT;
+        /* Marks made under another map speak of another set of ads. */
+        if (marks.partitions == partitions)
+            add_hour(r, q, hour, marks.bits);
+        if (hour == last_hour)
+            break;
+        at = leaf_key_hour(region, partition, hour + 1);
+    }
+    return ERR_OK;
+}
+
+static enum err union_sketches(struct global_reader *r, uint64_t ad_hash, uint32_t minute,
+                               uint32_t end_minute)
+{
+    hll_clear(&r->all);
+    struct leaf_key at = leaf_key_sketch(ad_hash, minute, 0, 0);
+    struct span key = leaf_key_span(&at);
+    struct span value;
+    uint64_t found_ad;
+    while (kv_seek(r->txn, LEAF_TABLE_SKETCH, key, &key, &value)) {
+        if (!leaf_sketch_of_key(key, &found_ad, &minute))
+            return ERR_KV_CORRUPT;
+        if (found_ad != ad_hash || minute >= end_minute)
+            break;
+        struct span body;
+        if (!leaf_open(value, &body) || hll_read(&r->one, body) != ERR_OK)
+            return ERR_KV_CORRUPT;
+        (void)hll_merge(&r->all, &r->one);
+        CHECK(key.length < sizeof(at.data));
+        memcpy(at.data, key.data, key.length);
+        at.data[key.length] = 0; /* the key behind this one */
+        at.length = key.length + 1;
+        key = leaf_key_span(&at);
+    }
+    return ERR_OK;
+}
+
+static enum err finish_points(struct global_reader *r, const struct query *q, uint64_t ad_hash)
+{
+    uint32_t needed = minute_window_minutes(q->window) * r->options.region_count;
+    for (uint32_t i = 0; i < q->points; i++) {
+        struct stats_json_point *p = &r->points[i];
+        CHECK(r->complete_minutes[i] <= needed);
+        p->complete = r->complete_minutes[i] == needed;
+        p->has_unique_users = p->complete;
+        if (!p->complete || !r->sketched[i])
+            continue;
+        enum err err =
+            union_sketches(r, ad_hash, query_minute_of(q, i), query_minute_of(q, i + 1));
+        if (err != ERR_OK)
+            return err;
+        p->unique_users = hll_estimate(&r->all);
+    }
+    return ERR_OK;
+}
+
+/* A second ad with this hash is refused at the regions; asked for here, it looks like an unknown one. */
+static bool is_another(struct global_reader *r, const struct query *q, uint64_t ad_hash)
+{
+    struct span name;
+    struct leaf_key key = leaf_key_name(ad_hash);
+    return kv_get(r->txn, LEAF_TABLE_NAME, leaf_key_span(&key), &name) &&
+           !span_equal(name, query_ad(q));
+}
+
+static enum err read_points(struct global_reader *r, const struct query *q)
+{
+    uint64_t ad_hash = hash_ad(query_ad(q));
+    enum err err = ERR_OK;
+    bool another = is_another(r, q, ad_hash);
+    if (!another)
+        err = add_counts(r, q, ad_hash);
+    for (uint32_t i = 0; err == ERR_OK && i < r->options.region_count; i++)
+        if (r->ids[i] != 0 && r->cards[i].partitions > 0)
+            err = add_completeness(r, q, r->ids[i], r->cards[i].partitions, ad_hash);
+    return err == ERR_OK ? finish_points(r, q, ad_hash) : err;
+}
+
+/* An error of the store sticks to its transaction: reads after it look like absence, and are not. */
+static enum err end_read(struct global_reader *r, enum err err)
+{
+    enum err sticky = kv_abort(&r->txn);
+    return sticky != ERR_OK ? sticky : err;
+}
+
+enum err global_reader_stats(struct global_reader *r, const struct query *q,
+                             struct stats_json_answer *out)
+{
+    struct stats_json_answer answer = {
+        .ad_id = query_ad(q),
+        .window = minute_window_name(q->window),
+    };
+    enum err err = kv_begin(r->options.kv, false, &r->txn);
+    if (err != ERR_OK)
+        return err;
+    begin_points(r, q);
+    err = read_cards(r);
+    answer_standing(r, &answer);
+    if (err == ERR_OK)
+        err = read_points(r, q);
+    err = end_read(r, err);
+    if (err != ERR_OK)
+        return err;
+    answer.points = r->points;
+    answer.point_count = q->points;
+    *out = answer;
+    return ERR_OK;
+}
+
+enum err global_reader_watermarks(struct global_reader *r, struct stats_json_answer *out)
+{
+    struct stats_json_answer answer = {.point_count = 0};
+    enum err err = kv_begin(r->options.kv, false, &r->txn);
+    if (err != ERR_OK)
+        return err;
+    err = read_cards(r);
+    answer_standing(r, &answer);
+    err = end_read(r, err);
+    if (err == ERR_OK)
+        *out = answer;
+    return err;
+}

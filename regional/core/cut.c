@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cut: redo values, partial, retirement, state: in this order, because each reads what the one before has set. */
+#include "regional/core/cut.h"
+
+#include "regional/core/redo.h"
+
+#include <stdlib.h>
+
+void cut_state_key(uint8_t out[2], uint16_t partition)
+{
+    bytes_store_u16(out, partition);
+}
+
+static struct cut_put *add_put(struct cut *c, enum cut_table table, const uint8_t *key,
+                               uint8_t key_length)
+{
+    if (c->put_count == c->put_capacity) {
+        c->put_capacity = c->put_capacity == 0 ? 8 : c->put_capacity * 2;
+        c->puts = base_realloc(c->puts, c->put_capacity * sizeof(*c->puts));
+    }
+    struct cut_put *put = &c->puts[c->put_count++];
+    *put = (struct cut_put){.table = table, .key_length = key_length};
+    CHECK(key_length <= sizeof(put->key));
+    memcpy(put->key, key, key_length);
+    return put;
+}
+
+void cut_done(struct cut *c)
+{
+    for (uint32_t i = 0; i < c->put_count; i++)
+        buf_done(&c->puts[i].value);
+    free(c->puts);
+    announce_messages_done(&c->partials);
+    *c = (struct cut){0};
+}
+
+static void put_redo(struct fold *f, struct cut *out)
+{
+    for (uint32_t i = 0; i < f->horizon.count; i++) {
+        struct minute_table *t = f->horizon.tables[i];
+        if (t->touched_count == 0)
+            continue;
+        uint8_t key[REDO_KEY_BYTES];
+        redo_key(key, f->options.partition, t->minute, f->cut);
+        struct cut_put *put = add_put(out, CUT_TABLE_REDO, key, sizeof(key));
+        redo_write(&put->value, f, t, f->cut);
+        horizon_cut(t);
+    }
+}
+
+/* Tables go when their minute is expired by the watermark *and* everything about it was told. */
+static void retire(struct fold *f)
+{
+    uint32_t below = fold_expired_below(f);
+    if (below > f->totals_next)
+        below = f->totals_next;
+    if (!f->totals_begun || below <= f->retired_below)
+        return;
+    horizon_retire(&f->horizon, &f->names, below);
+    f->retired_below = below;
+}
+
+void cut_make(struct fold *f, const struct cut_request *request, struct cut *out)
+{
+    CHECK(f->books.folded == f->books.counted + f->books.duplicate + f->books.carried);
+    CHECK(f->cut < UINT64_MAX);
+    out->partition = f->options.partition;
+    out->since_cut = f->partial_cut;
+    out->since_totals = f->totals_next;
+    f->cut++;
+    put_redo(f, out);
+    if (request->by_stream) {
+        if (announce_is_due(f, request->time_ms)) {
+            announce_partial(f, &request->who, request->time_ms, &out->partials);
+            retire(f);
+        }
+        edge_book_forget(&f->edges, f->stream_ms, f->watermark_ms);
+        f->cut_second = request->time_ms / 1000;
+        f->uncut = false;
+    }
+    out->retired_below = f->retired_below;
+    uint8_t key[2];
+    cut_state_key(key, f->options.partition);
+    struct cut_put *put = add_put(out, CUT_TABLE_STATE, key, sizeof(key));
+    fold_state_write(&put->value, f, &request->position);
+    edge_book_cut(&f->edges);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cut: where the fold makes its state durable and tells the world: what one transaction must hold, and what may be
+ * sent after it. Audience: regional/core, regional driver, tests. Pure. Source: design 4.6. */
+#pragma once
+
+#include "regional/core/announce.h"
+#include "regional/core/fold_state.h"
+
+/* Tables of a replica's store. */
+enum cut_table { CUT_TABLE_META, CUT_TABLE_STATE, CUT_TABLE_REDO, CUT_TABLE_OUTBOX, CUT_TABLES };
+
+struct cut_put {
+    enum cut_table table;
+    uint8_t key_length;
+    uint8_t key[16];
+    struct buf value;
+};
+
+/* Zero-initialised is empty and valid. */
+struct cut {
+    uint16_t partition;
+    struct cut_put *puts; /* redo values and the state */
+    uint32_t put_count, put_capacity;
+    struct announce_messages partials; /* for the outbox */
+    /* From where a store must tell again if these partials never leave it. */
+    uint64_t since_cut;
+    uint32_t since_totals;
+    uint32_t retired_below; /* redo values of minutes below may go */
+};
+
+struct cut_request {
+    struct announce_identity who;
+    struct fold_position position; /* of the last message folded */
+    uint64_t time_ms;              /* of the message before which the cut is made */
+    /* False: the process ends. State only: the next cut and partial come where the stream wants them, as if this
+     * one had not been. */
+    bool by_stream;
+};
+
+void cut_make(struct fold *f, const struct cut_request *request, struct cut *out);
+void cut_done(struct cut *c);
+
+/* Key of a partition's state. */
+void cut_state_key(uint8_t out[2], uint16_t partition);

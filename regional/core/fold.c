@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * fold: the law of the count, top to bottom. */
+#include "regional/core/fold.h"
+
+#include "common/base/minute.h"
+#include "proto/subject.h"
+#include "regional/core/watermark.h"
+
+#include <stdlib.h>
+
+#define DAY_MS (24 * 3600 * 1000ULL)
+#define PREFETCH_AHEAD 8
+
+/* What the fold has found out about one ad of the segment in hand. */
+struct fold_ad {
+    uint64_t hash;
+    enum { AD_UNKNOWN, AD_GOOD, AD_FOREIGN, AD_COLLIDES } verdict;
+    struct ad_name *name; /* once its name was seen today */
+};
+
+struct fold *fold_new(const struct fold_options *options)
+{
+    CHECK(options->partitions >= 1 && options->partition < options->partitions);
+    CHECK(options->horizon_minutes >= 1 && options->horizon_minutes <= LIMIT_HORIZON_MINUTES);
+    struct fold *f = base_zalloc(1, sizeof(*f));
+    f->options = *options;
+    return f;
+}
+
+void fold_free(struct fold *f)
+{
+    if (f == NULL)
+        return;
+    edge_book_done(&f->edges);
+    horizon_done(&f->horizon);
+    ad_names_done(&f->names);
+    segment_done(&f->segment);
+    free(f->ads);
+    free(f);
+}
+
+uint32_t fold_closed_below(const struct fold *f)
+{
+    return watermark_closed_below(f->watermark_ms, f->options.lateness_ms);
+}
+
+uint32_t fold_expired_below(const struct fold *f)
+{
+    return watermark_expired_below(f->watermark_ms, f->options.horizon_minutes);
+}
+
+uint32_t fold_day(const struct fold *f)
+{
+    return (uint32_t)(f->stream_ms / DAY_MS);
+}
+
+bool fold_wants_cut(const struct fold *f, uint64_t time_ms)
+{
+    return f->uncut && time_ms / 1000 != f->cut_second;
+}
+
+static void carry(struct fold *f, uint64_t *reason)
+{
+    f->books.carried++;
+    (*reason)++;
+}
+
+/* Foreign, colliding or good: asked once per ad and segment. */
+static void judge_ad(const struct fold *f, struct fold_ad *ad, struct span ad_id)
+{
+    ad->hash = hash_ad(ad_id);
+    ad->verdict = AD_GOOD;
+    if (hash_partition(ad->hash, f->options.partitions) != f->options.partition) {
+        ad->verdict = AD_FOREIGN;
+        return;
+    }
+    const struct ad_name *known = ad_names_find(&f->names, ad->hash);
+    if (known != NULL && !span_equal(ad_names_text(known), ad_id))
+        ad->verdict = AD_COLLIDES;
+}
+
+static struct bucket *open_row(struct fold *f, struct minute_table *t, struct fold_ad *ad,
+                               struct span ad_id)
+{
+    struct bucket *row = horizon_row(t, ad->hash);
+    if (row == NULL) {
+        row = horizon_add_row(&f->horizon, t, ad->hash);
+        ad_names_hold(&f->names, ad->hash, ad_id);
+    }
+    if (ad->name == NULL) {
+        ad->name = ad_names_find(&f->names, ad->hash);
+        CHECK(ad->name != NULL);
+        ad_names_seen(&f->names, ad->name, fold_day(f));
+    }
+    return row;
+}
+
+/* One click: carried, counted or a duplicate (design 2.3, 4.4). */
+static void fold_click(struct fold *f, const struct segment_hot *hot, struct fold_ad *ad,
+                       struct span ad_id)
+{
+    f->books.folded++;
+    if (ad->verdict == AD_UNKNOWN)
+        judge_ad(f, ad, ad_id);
+    if (ad->verdict == AD_FOREIGN) {
+        carry(f, &f->counts.misplaced);
+        return;
+    }
+    if (ad->verdict == AD_COLLIDES) {
+        carry(f, &f->counts.collisions);
+        return;
+    }
+    if (hot->minute < fold_expired_below(f)) {
+        carry(f, &f->counts.expired);
+        return;
+    }
+    struct minute_table *t = horizon_open(&f->horizon, hot->minute);
+    struct bucket *row = open_row(f, t, ad, ad_id);
+    if (bucket_is_full(row)) {
+        carry(f, &f->counts.full);
+        return;
+    }
+    horizon_touch(t, row);
+    if (hot->minute < f->totals_next)
+        t->total_due = true;
+    enum err err;
+    if (dedupe_add(&t->keys, hot->key)) {
+        bool late = hot->minute < fold_closed_below(f);
+        err = bucket_count(row, hot->user_hash, late);
+        horizon_log_click(t, row, hot->key, hot->user_hash);
+        f->horizon.keys++;
+        f->books.counted++;
+        f->counts.late += late;
+    } else {
+        err = bucket_repeat(row);
+        f->books.duplicate++;
+    }
+    CHECK(err == ERR_OK);
+}
+
+static void prefetch(struct fold *f, const struct segment_hot *hot)
+{
+    struct minute_table *t = f->horizon.recent;
+    if (t != NULL && t->minute == hot->minute)
+        dedupe_prefetch(&t->keys, hot->key);
+}
+
+static void fold_clicks(struct fold *f, uint64_t skip)
+{
+    const struct segment *s = &f->segment;
+    if (s->ad_count > f->ad_capacity) {
+        f->ad_capacity = s->ad_count;
+        f->ads = base_realloc(f->ads, f->ad_capacity * sizeof(*f->ads));
+    }
+    if (s->ad_count > 0)
+        memset(f->ads, 0, s->ad_count * sizeof(*f->ads));
+    for (uint64_t i = skip; i < s->click_count; i++) {
+        const struct segment_hot *hot = &s->hot[i];
+        CHECK(hot->ad < s->ad_count);
+        if (i + PREFETCH_AHEAD < s->click_count)
+            prefetch(f, &s->hot[i + PREFETCH_AHEAD]);
+        fold_click(f, hot, &f->ads[hot->ad], s->ads[hot->ad]);
+    }
+}
+
+/* Takes the numbers of a segment from `skip` on. */
+static void take_numbers(struct fold *f, const struct segment_head *head, struct span data,
+                         uint64_t skip)
+{
+    enum err err = segment_read(&f->segment, data);
+    if (err == ERR_OK) {
+        fold_clicks(f, skip);
+        return;
+    }
+    /* A good checksum with unreadable content would come again just so: consumed as carried and alarmed, so that no
+     * poison stops the river (design 4.2). */
+    uint64_t clicks = head->last - head->first - (head->fin ? 1 : 0);
+    uint64_t unread = clicks > skip ? clicks - skip : 0;
+    f->books.folded += unread;
+    f->books.carried += unread;
+    f->counts.unreadable++;
+}
+
+/* Older epochs that we did not know hold the edge's clock until they are folded (design 4.8). */
+static void list_older(struct edge *edge, const struct segment_head *head, uint64_t now_ms)
+{
+    for (uint32_t i = 0; i < head->older_count; i++) {
+        if (head->older[i] == 0 || head->older[i] == head->epoch)
+            continue;
+        struct line *l = edge_book_open_line(edge, head->older[i], now_ms);
+        l->listed_ms = base_max_u64(l->listed_ms, now_ms);
+    }
+}
+
+/* An operator gave the line up, and it is back: it counts again, whatever it has lost stays lost, and its edge must
+ * reach the watermark anew. */
+static void revive(struct fold *f, struct edge *edge, struct line *l,
+                   const struct segment_head *head)
+{
+    if (head->low > l->floor) {
+        f->counts.skipped += head->low - l->floor;
+        l->floor = head->low;
+    }
+    l->written_off = false;
+    f->uncut = true;
+    edge->missing = edge->enrolled;
+}
+
+/* A message of a written-off line that was heard before: read again, it must not bring the line back to life. */
+static bool is_echo(const struct line *l, const struct segment_head *head,
+                    enum line_verdict verdict, uint64_t time_ms)
+{
+    bool brings_numbers = verdict == LINE_TAKE && l != NULL && head->last > l->floor;
+    return l != NULL && l->written_off && !brings_numbers && time_ms <= l->heard_ms;
+}
+
+static void take_segment(struct fold *f, struct line *l, const struct segment_head *head,
+                         const struct fold_message *m, uint64_t skip)
+{
+    if (head->last > l->floor) {
+        take_numbers(f, head, m->data, skip);
+        f->counts.segments++;
+    } else {
+        f->counts.heartbeats++;
+    }
+    if (head->last > l->floor) {
+        /* Numbers after a FIN are clicks all the same: folded, and alarmed. */
+        f->counts.after_fin += l->finished;
+        l->finished = head->fin;
+        l->floor = head->last;
+    }
+    /* Only a segment that leaves nothing before it unfolded may speak of time (design 3.6). */
+    l->clock_ms = base_max_u64(l->clock_ms, line_clock(head, m->time_ms));
+}
+
+static enum err fold_segment(struct fold *f, const struct fold_message *m,
+                             const struct segment_head *head)
+{
+    struct edge *edge = edge_book_find(&f->edges, head->edge);
+    struct line *l = edge == NULL ? NULL : edge_book_line(edge, head->epoch);
+    uint64_t skip = 0;
+    enum line_verdict verdict = line_judge(l, head, &skip);
+    if (verdict == LINE_BELOW_LOW)
+        return ERR_BELOW_LOW;
+    if (verdict == LINE_REPEAT || is_echo(l, head, verdict, m->time_ms)) {
+        f->counts.repeats++;
+        return ERR_OK;
+    }
+    edge = edge_book_open(&f->edges, head->edge);
+    if (edge == NULL) {
+        f->counts.refused++;
+        return ERR_OK;
+    }
+    list_older(edge, head, m->time_ms);
+    l = edge_book_open_line(edge, head->epoch, m->time_ms);
+    if (l->written_off) {
+        revive(f, edge, l, head);
+        verdict = line_judge(l, head, &skip);
+        CHECK(verdict != LINE_BELOW_LOW);
+    }
+    if (!edge->enrolled)
+        f->counts.unenrolled++;
+    if (edge->given_up) {
+        edge->given_up = false;
+        edge->missing = edge->enrolled;
+    }
+    /* A line that is new, or new to us, is news for the edge: a floor is due. */
+    if (!l->heard || (verdict == LINE_TAKE && head->last > l->floor)) {
+        f->uncut = true;
+        edge->news = true;
+    }
+    l->heard = true;
+    l->heard_ms = base_max_u64(l->heard_ms, m->time_ms);
+    l->accepted = base_max_u64(l->accepted, head->accepted);
+    edge->newest_epoch = head->newest_epoch;
+    if (verdict == LINE_GAP) {
+        l->gap_first = base_max_u64(l->gap_first, head->first);
+        f->counts.gaps++;
+        edge->gap_due = true;
+    } else if (verdict == LINE_TAKE) {
+        take_segment(f, l, head, m, skip);
+    }
+    return ERR_OK;
+}
+
+static void apply_write_off(struct edge *edge, uint64_t epoch, uint64_t now_ms)
+{
+    if (epoch != 0)
+        edge_book_open_line(edge, epoch, now_ms);
+    bool is_live = false;
+    for (uint32_t i = 0; i < edge->line_count; i++) {
+        struct line *l = &edge->lines[i];
+        if (!l->finished && (epoch == 0 || l->epoch == epoch))
+            l->written_off = true;
+        is_live |= line_is_live(l);
+    }
+    if (epoch == 0 || edge->newest_epoch == epoch)
+        edge->newest_epoch = 0;
+    if (!is_live) {
+        edge->given_up = true;
+        edge->missing = false;
+    }
+}
+
+static void fold_control(struct fold *f, const struct fold_message *m)
+{
+    struct control_message control;
+    if (control_read(&control, m->data) != ERR_OK) {
+        f->counts.control_refused++;
+        return;
+    }
+    if (control.number != f->control_floor) {
+        /* Below the floor: a repeat, or another took the number; its sender sees that in the roster. */
+        f->counts.control_gaps += control.number > f->control_floor;
+        return;
+    }
+    struct edge *edge = control.kind == CONTROL_ENROL ? edge_book_open(&f->edges, control.edge)
+                                                      : edge_book_find(&f->edges, control.edge);
+    if (edge != NULL && control.kind == CONTROL_ENROL && !edge->enrolled) {
+        edge->enrolled = true;
+        edge->given_up = false;
+        edge->missing = true;
+    } else if (edge != NULL && control.kind == CONTROL_RETIRE) {
+        edge->enrolled = false;
+        edge->missing = false;
+    } else if (edge != NULL && control.kind == CONTROL_WRITE_OFF) {
+        apply_write_off(edge, control.epoch, m->time_ms);
+    }
+    f->applied[control.number % FOLD_APPLIED] =
+        (struct fold_applied){control.number, control.nonce};
+    f->control_floor++;
+    f->counts.controls++;
+    f->uncut = true;
+}
+
+/* Ours, and from whom it says? An edge's name is its permissioned subject (design 6). */
+static bool is_ours(const struct fold *f, const struct fold_message *m,
+                    const struct segment_head *head)
+{
+    if (strcmp(head->region, f->options.region) != 0 || head->partition != f->options.partition)
+        return false;
+    struct subject expected =
+        subject_segment(f->options.region, f->options.partition, head->edge);
+    return strcmp(expected.text, m->subject) == 0;
+}
+
+static enum err fold_edge_message(struct fold *f, const struct fold_message *m)
+{
+    struct segment_head head;
+    enum err err = segment_read_head(&head, m->data);
+    if (err == ERR_MAGIC || err == ERR_TRUNCATED || err == ERR_CHECKSUM) {
+        f->counts.damaged++;
+        return ERR_OK;
+    }
+    if (err != ERR_OK || !is_ours(f, m, &head)) {
+        f->counts.refused++;
+        return ERR_OK;
+    }
+    return fold_segment(f, m, &head);
+}
+
+enum err fold_step(struct fold *f, const struct fold_message *m)
+{
+    struct subject control = subject_control(f->options.region, f->options.partition);
+    uint64_t stream_ms = f->stream_ms;
+    f->stream_ms = m->time_ms;
+    if (strcmp(m->subject, control.text) == 0) {
+        fold_control(f, m);
+    } else if (tick_is(m->data)) {
+        f->counts.ticks++;
+    } else {
+        enum err err = fold_edge_message(f, m);
+        if (err != ERR_OK) {
+            f->stream_ms = stream_ms;
+            return err;
+        }
+    }
+    uint64_t before_ms = f->watermark_ms;
+    f->watermark_ms = watermark_advance(&f->edges, m->time_ms, before_ms);
+    CHECK(f->watermark_ms >= before_ms);
+    f->uncut |= f->watermark_ms != before_ms;
+    CHECK(f->books.folded == f->books.counted + f->books.duplicate + f->books.carried);
+    return ERR_OK;
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * horizon: a sorted array of tables; a table is an array of rows and an index by ad hash. */
+#include "regional/core/horizon.h"
+
+#include <stdlib.h>
+
+static void table_free(struct minute_table *t)
+{
+    for (uint32_t i = 0; i < t->row_count; i++)
+        bucket_done(&t->rows[i]);
+    free(t->rows);
+    free(t->slots);
+    free(t->touched);
+    dedupe_done(&t->keys);
+    buf_done(&t->clicks);
+    free(t);
+}
+
+void horizon_done(struct horizon *h)
+{
+    for (uint32_t i = 0; i < h->count; i++)
+        table_free(h->tables[i]);
+    free(h->tables);
+    *h = (struct horizon){0};
+}
+
+uint32_t horizon_first_from(const struct horizon *h, uint32_t minute)
+{
+    uint32_t low = 0, high = h->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (h->tables[middle]->minute < minute)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+struct minute_table *horizon_find(struct horizon *h, uint32_t minute)
+{
+    if (h->recent != NULL && h->recent->minute == minute)
+        return h->recent;
+    uint32_t at = horizon_first_from(h, minute);
+    if (at == h->count || h->tables[at]->minute != minute)
+        return NULL;
+    h->recent = h->tables[at];
+    return h->recent;
+}
+
+struct minute_table *horizon_open(struct horizon *h, uint32_t minute)
+{
+    struct minute_table *found = horizon_find(h, minute);
+    if (found != NULL)
+        return found;
+    if (h->count == h->capacity) {
+        h->capacity = h->capacity == 0 ? 16 : h->capacity * 2;
+        h->tables = base_realloc(h->tables, h->capacity * sizeof(struct minute_table *));
+    }
+    uint32_t at = horizon_first_from(h, minute);
+    memmove(h->tables + at + 1, h->tables + at, (h->count - at) * sizeof(struct minute_table *));
+    struct minute_table *t = base_zalloc(1, sizeof(*t));
+    t->minute = minute;
+    h->tables[at] = t;
+    h->count++;
+    h->recent = t;
+    return t;
+}
+
+static uint32_t *slot_of(const struct minute_table *t, uint64_t ad_hash)
+{
+    uint32_t at = (uint32_t)(ad_hash >> 32) & (t->slot_capacity - 1);
+    while (t->slots[at] != 0 && t->rows[t->slots[at] - 1].ad_hash != ad_hash)
+        at = (at + 1) & (t->slot_capacity - 1);
+    return &t->slots[at];
+}
+
+struct bucket *horizon_row(struct minute_table *t, uint64_t ad_hash)
+{
+    if (t->slot_capacity == 0)
+        return NULL;
+    uint32_t number = *slot_of(t, ad_hash);
+    return number == 0 ? NULL : &t->rows[number - 1];
+}
+
+static void widen_slots(struct minute_table *t)
+{
+    t->slot_capacity = t->slot_capacity == 0 ? 16 : t->slot_capacity * 2;
+    free(t->slots);
+    t->slots = base_zalloc(t->slot_capacity, sizeof(*t->slots));
+    for (uint32_t i = 0; i < t->row_count; i++)
+        *slot_of(t, t->rows[i].ad_hash) = i + 1;
+}
+
+struct bucket *horizon_add_row(struct horizon *h, struct minute_table *t, uint64_t ad_hash)
+{
+    CHECK(t->row_count < UINT32_MAX / 4);
+    if (t->row_count == t->row_capacity) {
+        t->row_capacity = t->row_capacity == 0 ? 8 : t->row_capacity * 2;
+        t->rows = base_realloc(t->rows, t->row_capacity * sizeof(*t->rows));
+    }
+    if (t->row_count * 2 >= t->slot_capacity)
+        widen_slots(t);
+    uint32_t *slot = slot_of(t, ad_hash);
+    CHECK(*slot == 0);
+    struct bucket *row = &t->rows[t->row_count];
+    *row = (struct bucket){.ad_hash = ad_hash, .minute = t->minute};
+    *slot = ++t->row_count;
+    h->rows++;
+    return row;
+}
+
+void horizon_touch(struct minute_table *t, struct bucket *row)
+{
+    t->changed = true;
+    t->total_is_known = false;
+    if (row->touched)
+        return;
+    if (t->touched_count == t->touched_capacity) {
+        t->touched_capacity = t->touched_capacity == 0 ? 16 : t->touched_capacity * 2;
+        t->touched = base_realloc(t->touched, t->touched_capacity * sizeof(*t->touched));
+    }
+    row->touched = true;
+    t->touched[t->touched_count++] = (uint32_t)(row - t->rows);
+}
+
+void horizon_log_click(struct minute_table *t, const struct bucket *row, const uint8_t *key,
+                       uint64_t user_hash)
+{
+    CHECK(row->touched);
+    buf_put(&t->clicks, key, HASH_CLICK_BYTES);
+    buf_put_u64(&t->clicks, user_hash);
+    buf_put_u32(&t->clicks, (uint32_t)(row - t->rows));
+    t->click_count++;
+}
+
+void horizon_cut(struct minute_table *t)
+{
+    for (uint32_t i = 0; i < t->touched_count; i++) {
+        struct bucket *row = &t->rows[t->touched[i]];
+        CHECK(row->touched);
+        row->touched = false;
+        row->uncut_duplicate = 0;
+        row->uncut_late = 0;
+    }
+    t->touched_count = 0;
+    t->click_count = 0;
+    /* Old minutes are not touched again: keep no scratch for a whole day of them. */
+    buf_done(&t->clicks);
+}
+
+const struct partial_total *horizon_total(struct minute_table *t)
+{
+    if (t->total_is_known)
+        return &t->total;
+    struct buf sketch = {0};
+    struct partial_total total = {.minute = t->minute, .rows = t->row_count};
+    for (uint32_t i = 0; i < t->row_count; i++) {
+        buf_clear(&sketch);
+        hll_put(&t->rows[i].users, &sketch);
+        struct partial_row row = bucket_row(&t->rows[i], buf_span(&sketch));
+        total.counted += row.counted;
+        total.duplicate += row.duplicate;
+        total.digest += partial_row_digest(&row);
+    }
+    buf_done(&sketch);
+    t->total = total;
+    t->total_is_known = true;
+    return &t->total;
+}
+
+void horizon_retire(struct horizon *h, struct ad_names *names, uint32_t below)
+{
+    uint32_t gone = horizon_first_from(h, below);
+    if (gone == 0)
+        return;
+    for (uint32_t i = 0; i < gone; i++) {
+        struct minute_table *t = h->tables[i];
+        CHECK(!t->changed && t->touched_count == 0);
+        for (uint32_t r = 0; r < t->row_count; r++)
+            ad_names_release(names, t->rows[r].ad_hash);
+        CHECK(h->rows >= t->row_count && h->keys >= dedupe_count(&t->keys));
+        h->rows -= t->row_count;
+        h->keys -= dedupe_count(&t->keys);
+        table_free(t);
+    }
+    h->count -= gone;
+    memmove(h->tables, h->tables + gone, h->count * sizeof(struct minute_table *));
+    h->recent = NULL;
+}

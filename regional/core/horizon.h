@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * horizon: the tables of all event minutes that the fold still judges: per minute its click keys and its rows.
+ * Audience: regional/core, tests. Pure. One thread at a time per object. Source: design 4.4. */
+#pragma once
+
+#include "regional/core/ad_names.h"
+#include "regional/core/bucket.h"
+#include "regional/core/dedupe.h"
+
+struct minute_table {
+    uint32_t minute;
+    uint32_t row_count, row_capacity;
+    struct bucket *rows;
+    uint32_t *slots; /* ad hash -> row number + 1 */
+    uint32_t slot_capacity;
+    struct dedupe keys;
+    /* Since the last cut. */
+    uint32_t *touched; /* row numbers, each once */
+    uint32_t touched_count, touched_capacity;
+    struct buf clicks; /* effective ones: key, user hash, row number */
+    uint32_t click_count;
+    /* Since the last partial. */
+    bool changed;   /* some row is */
+    bool total_due; /* closed and told before, then changed */
+    bool total_is_known;
+    struct partial_total total; /* if known */
+};
+
+/* Bytes of one record in minute_table.clicks. */
+#define HORIZON_CLICK_BYTES (HASH_CLICK_BYTES + 8 + 4)
+
+/* Zero-initialised is empty and valid. */
+struct horizon {
+    struct minute_table **tables; /* ascending minutes */
+    uint32_t count, capacity;
+    struct minute_table *recent; /* the last one found: clicks come in runs */
+    uint64_t keys, rows;         /* in all tables */
+};
+
+void horizon_done(struct horizon *h);
+struct minute_table *horizon_find(struct horizon *h, uint32_t minute);
+/* Finds or makes. */
+struct minute_table *horizon_open(struct horizon *h, uint32_t minute);
+/* Number of the first table whose minute is not below. */
+uint32_t horizon_first_from(const struct horizon *h, uint32_t minute);
+
+/* The row of an ad, or NULL. */
+struct bucket *horizon_row(struct minute_table *t, uint64_t ad_hash);
+/* A new row; there must be none (CHECKed). Earlier row pointers of the table are void afterwards. */
+struct bucket *horizon_add_row(struct horizon *h, struct minute_table *t, uint64_t ad_hash);
+/* Remembers the row for the next cut's redo value; the minute's total is no longer known. */
+void horizon_touch(struct minute_table *t, struct bucket *row);
+/* Remembers an effective click for the next cut's redo value. */
+void horizon_log_click(struct minute_table *t, const struct bucket *row, const uint8_t *key,
+                       uint64_t user_hash);
+/* The cut is made: nothing is touched. */
+void horizon_cut(struct minute_table *t);
+
+/* Rows, sums and digest of the minute, sketches included; kept until the minute changes. */
+const struct partial_total *horizon_total(struct minute_table *t);
+
+/* Frees the tables of minutes below; they must be unchanged since the last partial (CHECKed). */
+void horizon_retire(struct horizon *h, struct ad_names *names, uint32_t below);

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * regional_replica_parts: private to the files of the driver, regional_replica*.c. */
+#pragma once
+
+#include "proto/subject.h"
+#include "proto/want.h"
+#include "regional/regional_replica.h"
+
+#define REPLICA_TICK_MS 1000u         /* silence after which the fold ticks */
+#define REPLICA_FLOORS_MS 5000u       /* floors are told again at least so often */
+#define REPLICA_GAP_MS 250u           /* a gap is told again after so long */
+#define REPLICA_RETRY_MS 250u
+#define REPLICA_CLEAN_MS 2000u        /* a flush for deletions alone, at most so often */
+#define REPLICA_EVENTS 512u           /* per step */
+#define REPLICA_EVENT_BYTES (8u << 20) /* likewise */
+#define REPLICA_DELETES 256u          /* per transaction and kind */
+
+enum { TOKEN_OUTBOX = 1, TOKEN_TICK, TOKEN_GET, TOKEN_ANSWER };
+
+static inline uint64_t replica_token(unsigned kind, uint64_t value)
+{
+    CHECK(value < 1ULL << 56);
+    return (uint64_t)kind << 56 | value;
+}
+
+struct part {
+    uint32_t index;
+    struct subject stream;
+    struct fold *fold;
+    enum replica_part_state state;
+    struct fold_position position; /* last message folded that was no tick: all ticks look alike */
+    uint64_t expected_seq;         /* 0: the first message after a read may be any */
+    uint32_t generation;           /* of the proof asked for */
+    uint64_t ask_ms;               /* ask (again) for the proof then; 0: an answer is due */
+    uint64_t active_ms;            /* last message, or tick of ours */
+    uint64_t read_ms;              /* when reading began */
+    bool caught_up;
+    uint32_t retired_below, cleaned_below; /* durable; redo values gone */
+    struct want_message *want;     /* not answered yet, or NULL */
+};
+
+struct outbox_item {
+    uint64_t id;
+    uint64_t retry_ms;
+    enum { OUTBOX_WAITING, OUTBOX_OPEN, OUTBOX_DONE } state;
+};
+
+struct answer {
+    uint16_t partition;
+    struct buf message;
+};
+
+struct replica {
+    struct replica_options options;
+    uint16_t *partitions;
+    struct part *parts;
+    struct announce_identity who;
+    bool bus_up;
+    uint64_t floors_ms; /* when all floors were told last */
+    bool all_floors_due;
+    uint32_t tick_jitter_ms;
+
+    struct cut *cuts; /* made, not committed */
+    uint32_t cut_count, cut_capacity;
+    uint64_t commit_ms;
+    bool commit_failed; /* for lack of room: nothing is folded before it succeeds */
+
+    struct outbox_item *outbox; /* ascending ids */
+    uint32_t outbox_count, outbox_capacity, outbox_done;
+    uint64_t outbox_next_id;
+    struct answer *answers;
+    uint32_t answer_count, answer_capacity;
+
+    struct want_message want; /* scratch */
+    struct buf scratch;
+    struct replica_view totals; /* the counters of it */
+};
+
+/* regional_replica_store.c */
+enum err WARN_UNUSED replica_store_load(struct replica *r);
+/* One transaction for all cuts made, the outbox entries that are done, and redo values that are retired. */
+enum err WARN_UNUSED replica_store_commit(struct replica *r, uint64_t now_ms);
+bool replica_store_has_work(const struct replica *r, uint64_t now_ms);
+/* Bytes of an outbox entry, copied. False: it is not there. */
+enum err WARN_UNUSED replica_store_outbox(struct replica *r, struct kv_txn *txn, uint64_t id,
+                                          uint16_t *out_partition, struct buf *out);
+
+/* regional_replica_send.c */
+void replica_outbox_add(struct replica *r, uint64_t id);
+void replica_outbox_settle(struct replica *r, uint64_t id, bool stored, uint64_t now_ms);
+enum err WARN_UNUSED replica_send_outbox(struct replica *r, uint64_t now_ms);
+void replica_send_floors(struct replica *r, uint64_t now_ms);
+void replica_send_ticks(struct replica *r, uint64_t now_ms);
+void replica_send_answers(struct replica *r);
+void replica_make_answer(struct replica *r, struct part *p);
+void replica_send_roster(struct replica *r, const char *reply);
+
+/* regional_replica.c */
+void replica_note(struct replica *r, const struct replica_note *note);

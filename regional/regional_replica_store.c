@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * regional_replica_store: the replica's tables: what is loaded at start, what one transaction holds.
+ *
+ *   meta    "store"    version u8, store id u64, replica block
+ *           "restored" present: the store was copied from elsewhere (see replica_mark_restored)
+ *   state   partition u16 -> fold_state
+ *   redo    see redo.h
+ *   outbox  id u64 -> partition u16, since_cut u64, since_totals u32, the partial's message */
+#include "regional/core/redo.h"
+#include "regional/regional_replica_parts.h"
+
+#include <stdlib.h>
+
+#define META_VERSION 1
+#define OUTBOX_HEAD_BYTES 14u
+
+const char *const replica_table_names[CUT_TABLES] = {
+    [CUT_TABLE_META] = "meta",
+    [CUT_TABLE_STATE] = "state",
+    [CUT_TABLE_REDO] = "redo",
+    [CUT_TABLE_OUTBOX] = "outbox",
+};
+
+static struct span meta_key(void)
+{
+    return span_of_text("store");
+}
+
+static struct span restored_key(void)
+{
+    return span_of_text("restored");
+}
+
+enum err replica_mark_restored(struct kv_port *kv)
+{
+    struct kv_txn *txn;
+    enum err err = kv_begin(kv, true, &txn);
+    if (err != ERR_OK)
+        return err;
+    kv_put(txn, CUT_TABLE_META, restored_key(), span_of_text("1"));
+    return kv_commit(&txn);
+}
+
+static void put_meta(struct replica *r, struct kv_txn *txn)
+{
+    do
+        r->options.clock->random(r->options.clock, &r->who.store_id, sizeof(r->who.store_id));
+    while (r->who.store_id == 0);
+    struct buf value = {0};
+    buf_put_u8(&value, META_VERSION);
+    buf_put_u64(&value, r->who.store_id);
+    buf_put_block(&value, span_of_text(r->who.replica));
+    kv_put(txn, CUT_TABLE_META, meta_key(), buf_span(&value));
+    kv_del(txn, CUT_TABLE_META, restored_key());
+    buf_done(&value);
+}
+
+/* From where one partition must tell again what a foreign outbox held. */
+struct rewind {
+    bool needed;
+    uint64_t since_cut;
+    uint32_t since_totals;
+};
+
+static bool outbox_head(struct span value, uint16_t *out_partition, uint64_t *out_since_cut,
+                        uint32_t *out_since_totals)
+{
+    if (value.length < OUTBOX_HEAD_BYTES)
+        return false;
+    *out_partition = bytes_load_u16(value.data);
+    *out_since_cut = bytes_load_u64(value.data + 2);
+    *out_since_totals = bytes_load_u32(value.data + 10);
+    return true;
+}
+
+static struct part *find_part(struct replica *r, uint16_t partition)
+{
+    for (uint32_t i = 0; i < r->options.partition_count; i++) {
+        if (r->parts[i].fold->options.partition == partition)
+            return &r->parts[i];
+    }
+    return NULL;
+}
+
+/* Empties a foreign outbox, remembering what it held: those partials speak in another's name, and that other may be gone. */
+static enum err empty_outbox(struct replica *r, struct kv_txn *txn, struct rewind *rewinds)
+{
+    uint8_t key[8] = {0};
+    struct span found, value;
+    while (kv_seek(txn, CUT_TABLE_OUTBOX, span_of(key, sizeof(key)), &found, &value)) {
+        uint16_t partition;
+        uint64_t since_cut;
+        uint32_t since_totals;
+        if (found.length != sizeof(key) ||
+            !outbox_head(value, &partition, &since_cut, &since_totals))
+            return ERR_KV_CORRUPT;
+        memcpy(key, found.data, sizeof(key));
+        struct part *p = find_part(r, partition);
+        if (p != NULL) {
+            struct rewind *w = &rewinds[p->index];
+            w->since_cut = w->needed ? base_min_u64(w->since_cut, since_cut) : since_cut;
+            if (!w->needed || since_totals < w->since_totals)
+                w->since_totals = since_totals;
+            w->needed = true;
+        }
+        kv_del(txn, CUT_TABLE_OUTBOX, span_of(key, sizeof(key)));
+    }
+    return ERR_OK;
+}
+
+static enum err load_state(struct replica *r, struct kv_txn *txn, struct part *p)
+{
+    uint8_t key[2];
+    struct span value;
+    cut_state_key(key, p->fold->options.partition);
+    if (!kv_get(txn, CUT_TABLE_STATE, span_of(key, sizeof(key)), &value))
+        return ERR_OK;
+    enum err err = fold_state_read(p->fold, &p->position, value);
+    if (err != ERR_OK)
+        return err;
+    p->retired_below = p->fold->retired_below;
+    replica_note(r, &(struct replica_note){.kind = REPLICA_LOADED,
+                                           .partition = p->fold->options.partition,
+                                           .seq = p->position.seq});
+    return ERR_OK;
+}
+
+static void rewind_state(struct kv_txn *txn, struct part *p, const struct rewind *w)
+{
+    struct fold *f = p->fold;
+    if (!w->needed || f->cut == 0)
+        return;
+    f->partial_cut = base_min_u64(f->partial_cut, w->since_cut);
+    /* Retired minutes can be told no more: their tables are gone. */
+    uint32_t totals = w->since_totals > f->retired_below ? w->since_totals : f->retired_below;
+    totals = totals > f->totals_first ? totals : f->totals_first;
+    if (totals < f->totals_next)
+        f->totals_next = totals;
+    uint8_t key[2];
+    struct buf value = {0};
+    cut_state_key(key, f->options.partition);
+    fold_state_write(&value, f, &p->position);
+    kv_put(txn, CUT_TABLE_STATE, span_of(key, sizeof(key)), buf_span(&value));
+    buf_done(&value);
+}
+
+static enum err load_redo(struct kv_txn *txn, struct part *p)
+{
+    if (p->fold->cut == 0)
+        return ERR_OK;
+    uint8_t key[REDO_KEY_BYTES + 1];
+    uint8_t key_length = REDO_KEY_BYTES;
+    redo_key(key, p->fold->options.partition, p->fold->retired_below, 0);
+    struct span found, value;
+    while (kv_seek(txn, CUT_TABLE_REDO, span_of(key, key_length), &found, &value)) {
+        uint16_t partition;
+        uint32_t minute;
+        uint64_t cut;
+        if (!redo_key_read(found, &partition, &minute, &cut))
+            return ERR_KV_CORRUPT;
+        if (partition != p->fold->options.partition)
+            break;
+        enum err err = redo_apply(p->fold, found, value);
+        if (err != ERR_OK)
+            return err;
+        /* The next key is the least that is greater. */
+        memcpy(key, found.data, REDO_KEY_BYTES);
+        key[REDO_KEY_BYTES] = 0;
+        key_length = REDO_KEY_BYTES + 1;
+    }
+    redo_done(p->fold);
+    return ERR_OK;
+}
+
+static enum err load_outbox(struct replica *r, struct kv_txn *txn)
+{
+    uint8_t key[8] = {0};
+    struct span found, value;
+    uint64_t next = 0;
+    while (kv_seek(txn, CUT_TABLE_OUTBOX, span_of(key, sizeof(key)), &found, &value)) {
+        if (found.length != sizeof(key))
+            return ERR_KV_CORRUPT;
+        uint64_t id = bytes_load_u64(found.data);
+        replica_outbox_add(r, id);
+        next = id + 1;
+        bytes_store_u64(key, next);
+    }
+    r->outbox_next_id = base_max_u64(next, 1);
+    return ERR_OK;
+}
+
+/* In one write transaction: whose store is this, and what does it hold? */
+static enum err load(struct replica *r, struct kv_txn *txn, struct rewind *rewinds,
+                     struct replica_note *note)
+{
+    struct span value, restored;
+    bool is_new = !kv_get(txn, CUT_TABLE_META, meta_key(), &value);
+    bool is_ours = false;
+    if (!is_new) {
+        struct reader m = reader_of(value);
+        uint8_t version = reader_u8(&m);
+        r->who.store_id = reader_u64(&m);
+        struct span replica = reader_block(&m, LIMIT_READER_NAME_BYTES);
+        if (!reader_at_end(&m) || version != META_VERSION)
+            return ERR_KV_CORRUPT;
+        is_ours = span_equal(replica, span_of_text(r->who.replica)) &&
+                  !kv_get(txn, CUT_TABLE_META, restored_key(), &restored);
+    }
+    enum err err = ERR_OK;
+    if (!is_ours) {
+        put_meta(r, txn);
+        err = empty_outbox(r, txn, rewinds);
+        *note = (struct replica_note){.kind = is_new ? REPLICA_NEW_STORE : REPLICA_ADOPTED_STORE,
+                                      .store_id = r->who.store_id};
+    }
+    for (uint32_t i = 0; i < r->options.partition_count && err == ERR_OK; i++) {
+        struct part *p = &r->parts[i];
+        err = load_state(r, txn, p);
+        if (err == ERR_OK)
+            rewind_state(txn, p, &rewinds[i]);
+        if (err == ERR_OK)
+            err = load_redo(txn, p);
+    }
+    return err == ERR_OK ? load_outbox(r, txn) : err;
+}
+
+enum err replica_store_load(struct replica *r)
+{
+    struct kv_txn *txn;
+    enum err err = kv_begin(r->options.kv, true, &txn);
+    if (err != ERR_OK)
+        return err;
+    struct rewind *rewinds = base_zalloc(r->options.partition_count, sizeof(*rewinds));
+    struct replica_note note = {.kind = REPLICA_LOADED};
+    err = load(r, txn, rewinds, &note);
+    free(rewinds);
+    if (err != ERR_OK) {
+        (void)kv_abort(&txn);
+        return err;
+    }
+    err = kv_commit(&txn);
+    if (err == ERR_OK && note.kind != REPLICA_LOADED)
+        replica_note(r, &note);
+    return err;
+}
+
+bool replica_store_has_work(const struct replica *r, uint64_t now_ms)
+{
+    /* What left the outbox is deleted with the next cut; only without one is it worth a flush of its own. */
+    return r->cut_count > 0 || r->outbox_done >= REPLICA_DELETES ||
+           (r->outbox_done > 0 && now_ms - r->commit_ms >= REPLICA_CLEAN_MS);
+}
+
+static void put_cut(struct replica *r, struct kv_txn *txn, const struct cut *c, uint64_t first_id)
+{
+    for (uint32_t i = 0; i < c->put_count; i++) {
+        const struct cut_put *put = &c->puts[i];
+        kv_put(txn, put->table, span_of(put->key, put->key_length), buf_span(&put->value));
+    }
+#ifndef TRIBUTARY_BREAK_CUT_WITHOUT_OUTBOX
+    for (uint32_t i = 0; i < c->partials.count; i++) {
+        uint8_t key[8];
+        bytes_store_u64(key, first_id + i);
+        buf_clear(&r->scratch);
+        buf_put_u16(&r->scratch, c->partition);
+        buf_put_u64(&r->scratch, c->since_cut);
+        buf_put_u32(&r->scratch, c->since_totals);
+        buf_put(&r->scratch, c->partials.items[i].data, c->partials.items[i].length);
+        kv_put(txn, CUT_TABLE_OUTBOX, span_of(key, sizeof(key)), buf_span(&r->scratch));
+    }
+#else
+    (void)first_id;
+#endif
+}
+
+static void delete_done(struct replica *r, struct kv_txn *txn)
+{
+    for (uint32_t i = 0; i < r->outbox_count; i++) {
+        uint8_t key[8];
+        if (r->outbox[i].state != OUTBOX_DONE)
+            continue;
+        bytes_store_u64(key, r->outbox[i].id);
+        kv_del(txn, CUT_TABLE_OUTBOX, span_of(key, sizeof(key)));
+    }
+}
+
+/* A bounded number of redo values below what a committed state has retired. Returns how far it came. */
+static uint32_t delete_retired(struct kv_txn *txn, const struct part *p)
+{
+    uint8_t key[REDO_KEY_BYTES];
+    redo_key(key, p->fold->options.partition, 0, 0);
+    struct span found, value;
+    for (unsigned i = 0; i < REPLICA_DELETES; i++) {
+        uint16_t partition;
+        uint32_t minute;
+        uint64_t cut;
+        if (!kv_seek(txn, CUT_TABLE_REDO, span_of(key, sizeof(key)), &found, &value) ||
+            !redo_key_read(found, &partition, &minute, &cut) ||
+            partition != p->fold->options.partition || minute >= p->retired_below)
+            return p->retired_below;
+        memcpy(key, found.data, sizeof(key));
+        kv_del(txn, CUT_TABLE_REDO, span_of(key, sizeof(key)));
+    }
+    return p->cleaned_below;
+}
+
+static enum err commit(struct replica *r, bool with_cuts)
+{
+    struct kv_txn *txn;
+    enum err err = kv_begin(r->options.kv, true, &txn);
+    if (err != ERR_OK)
+        return err;
+    delete_done(r, txn);
+    for (uint32_t i = 0; i < r->options.partition_count; i++) {
+        struct part *p = &r->parts[i];
+        if (p->cleaned_below < p->retired_below)
+            p->cleaned_below = delete_retired(txn, p);
+    }
+    uint64_t id = r->outbox_next_id;
+    for (uint32_t i = 0; with_cuts && i < r->cut_count; i++) {
+        put_cut(r, txn, &r->cuts[i], id);
+        id += r->cuts[i].partials.count;
+    }
+    err = kv_commit(&txn);
+    if (err != ERR_OK)
+        return err;
+    r->totals.commits++;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < r->outbox_count; i++) {
+        if (r->outbox[i].state != OUTBOX_DONE)
+            r->outbox[kept++] = r->outbox[i];
+    }
+    r->outbox_count = kept;
+    r->outbox_done = 0;
+    return ERR_OK;
+}
+
+#ifdef TRIBUTARY_BREAK_CUT_WITHOUT_OUTBOX
+static void publish_at_once(struct replica *r, const struct cut *c)
+{
+    struct subject to = subject_partial(r->options.region, c->partition, r->options.replica);
+    for (uint32_t i = 0; i < c->partials.count; i++)
+        (void)bus_publish(r->options.bus, to.text, NULL, buf_span(&c->partials.items[i]),
+                          replica_token(TOKEN_ANSWER, 0));
+}
+#endif
+
+enum err replica_store_commit(struct replica *r, uint64_t now_ms)
+{
+    r->commit_ms = now_ms;
+    enum err err = commit(r, true);
+    if (err == ERR_KV_FULL) {
+        /* Room may come from what is done with; it must not wait for what does not fit. */
+        r->totals.store_full++;
+        if (!r->commit_failed)
+            replica_note(r, &(struct replica_note){.kind = REPLICA_STORE_FULL, .err = err});
+        enum err freed = commit(r, false);
+        return err_class(freed) == ERR_CLASS_STOP ? freed : err;
+    }
+    if (err != ERR_OK)
+        return err;
+    for (uint32_t i = 0; i < r->cut_count; i++) {
+        struct cut *c = &r->cuts[i];
+        struct part *p = find_part(r, c->partition);
+        CHECK(p != NULL);
+        edge_book_committed(&p->fold->edges);
+        p->retired_below = c->retired_below;
+#ifdef TRIBUTARY_BREAK_CUT_WITHOUT_OUTBOX
+        publish_at_once(r, c);
+#else
+        for (uint32_t m = 0; m < c->partials.count; m++)
+            replica_outbox_add(r, r->outbox_next_id++);
+#endif
+        cut_done(c);
+    }
+    r->cut_count = 0;
+    return ERR_OK;
+}
+
+enum err replica_store_outbox(struct replica *r, struct kv_txn *txn, uint64_t id,
+                              uint16_t *out_partition, struct buf *out)
+{
+    (void)r;
+    uint8_t key[8];
+    struct span value;
+    uint64_t since_cut;
+    uint32_t since_totals;
+    bytes_store_u64(key, id);
+    if (!kv_get(txn, CUT_TABLE_OUTBOX, span_of(key, sizeof(key)), &value))
+        return ERR_NOT_FOUND;
+    if (!outbox_head(value, out_partition, &since_cut, &since_totals))
+        return ERR_KV_CORRUPT;
+    buf_clear(out);
+    buf_put(out, value.data + OUTBOX_HEAD_BYTES, value.length - OUTBOX_HEAD_BYTES);
+    return ERR_OK;
+}

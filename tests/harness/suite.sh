@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+# suite.sh: all tests, group by group; each check counts as one test. Sourced by ./dev, from the top of the tree.
+
+reports=build/reports
+passed=0
+failed=0
+failures=()
+
+# record NAME CODE [LOG]
+record() {
+    if [ "$2" -eq 0 ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        failures+=("$1${3:+ (whole story: $3)}")
+    fi
+}
+
+# run NAME COMMAND...: one check with a log of its own; shows the end of it when it fails.
+run() {
+    local name=$1 log=$reports/${1//\//_}.log started=$SECONDS code=0
+    shift
+    printf '  %-28s' "$name" >&2
+    "$@" >"$log" 2>&1 </dev/null || code=$?
+    if [ "$code" -eq 0 ]; then
+        printf 'ok  %4d s\n' $((SECONDS - started)) >&2
+    else
+        printf 'FAILED with %d after %d s\n' "$code" $((SECONDS - started)) >&2
+        tail -n 40 "$log" | sed 's/^/    | /' >&2
+    fi
+    record "$name" "$code" "$log"
+    return 0
+}
+
+suite_unit() {
+    local log=$reports/unit.log code=0 line total bad
+    printf '  %-28s' "unit (ASan, UBSan)" >&2
+    local started=$SECONDS
+    ctest --test-dir build/asan -j "$jobs" --output-on-failure --no-tests=error "$@" >"$log" 2>&1 </dev/null || code=$?
+    # 97% tests passed, 1 tests failed out of 30
+    line=$(grep -E 'tests passed, [0-9]+ tests failed out of' "$log" || true)
+    total=$(sed -n 's/.*out of \([0-9]*\).*/\1/p' <<<"$line")
+    bad=$(sed -n 's/.*passed, \([0-9]*\) tests failed.*/\1/p' <<<"$line")
+    if [ -z "$total" ]; then
+        printf 'FAILED\n' >&2
+        tail -n 20 "$log" >&2
+        record unit 1 "$log"
+        return 0
+    fi
+    printf '%d of %d  %4d s\n' $((total - bad)) "$total" $((SECONDS - started)) >&2
+    passed=$((passed + total - bad))
+    failed=$((failed + bad))
+    while read -r line; do
+        [ -n "$line" ] && failures+=("$line (whole story: $log)")
+    done < <(sed -n 's/^[ \t]*[0-9]* - \([^ ]*\) (.*/\1/p' "$log")
+    [ "$bad" -eq 0 ] || grep -E '^\[(----|FAIL)|Assertion|run_unit:|ERROR: |SUMMARY' "$log" | head -n 40 | sed 's/^/    | /' >&2
+    [ "$code" -eq 0 ] || [ "$bad" -ne 0 ] || record "ctest itself" 1 "$log"
+}
+
+# Programs of tests/tsan, a plain main() each: Criterion cannot start under ThreadSanitizer.
+suite_tsan() {
+    local file name targets=()
+    for file in tests/tsan/tsan_*.c; do
+        [ -f "$file" ] && targets+=("$(basename "$file" .c)")
+    done
+    [ ${#targets[@]} -gt 0 ] || return 0
+    build tsan "${targets[@]}"
+    local options="halt_on_error=1"
+    [ ! -f tests/tsan/tsan.supp ] || options+=":suppressions=$PWD/tests/tsan/tsan.supp"
+    for name in "${targets[@]}"; do
+        run "tsan/$name" env TSAN_OPTIONS="$options" timeout 120 "build/tsan/bin/$name"
+    done
+}
+
+# Every file of the corpus through its target, under ASan; a longer hunt is `./dev build fuzz`.
+suite_fuzz() {
+    local file name found=0
+    for file in tests/fuzz/fuzz_*.c; do
+        name=$(basename "$file" .c)
+        [ -x "build/asan/bin/$name" ] || continue
+        found=1
+        [ "$name" != fuzz_canary ] || continue
+        run "fuzz/$name" timeout 120 "build/asan/bin/$name" "tests/fuzz/corpus/${name#fuzz_}"
+    done
+    [ "$found" -eq 1 ] || [ ! -f tests/fuzz/CMakeLists.txt ] || record "fuzz targets are not built" 1
+}
+
+suite_tidy() {
+    if [ -f tests/tidy/tidy.py ]; then
+        run tidy python3 tests/tidy/tidy.py
+    fi
+    if [ -f tests/tidy/test_tidy.py ]; then
+        run tidy/selftest python3 tests/tidy/test_tidy.py
+    fi
+}
+
+# clang-tidy on what has changed since it was last clean, headers and rules included.
+lint_clang_tidy() {
+    local stamps=build/lint base file stamp todo=()
+    mkdir -p "$stamps"
+    base=$(cat .clang-tidy $(sources | grep '\.h$') | sha256sum)
+    while read -r file; do
+        grep -q "\"file\": \"$PWD/$file\"" build/asan/compile_commands.json || continue
+        stamp=$stamps/$( (echo "$base $file" && cat "$file") | sha256sum | cut -c1-32)
+        [ -f "$stamp" ] || todo+=("$file:$stamp")
+    done < <(sources | grep '\.c$' | grep -v '^tests/unit/')
+    [ ${#todo[@]} -gt 0 ] || return 0
+    printf '%s\n' "${todo[@]}" | xargs -P "$jobs" -I{} bash -c '
+        pair={}
+        clang-tidy --quiet -p build/asan "${pair%%:*}" 2>/dev/null && touch "${pair##*:}"'
+}
+
+suite_lint() {
+    run lint/format lint_format
+    run lint/cppcheck lint_cppcheck
+    run lint/clang-tidy lint_clang_tidy
+}
+
+lint_format() { sources | xargs clang-format --dry-run -Werror; }
+
+lint_cppcheck() {
+    sources | grep '\.c$' | grep -v '^tests/unit/' |
+        xargs cppcheck -q -j "$jobs" --std=c11 --enable=warning,performance,portability --inline-suppr \
+            --suppress=missingIncludeSystem --suppress=unknownMacro --error-exitcode=1 -I . -D_GNU_SOURCE \
+            --cppcheck-build-dir=build/lint
+}
+
+# suite_e2e [NAME]: real programs, real nats-server, loopback.
+suite_e2e() {
+    local file name
+    for file in tests/e2e/[a-z][0-9]*.py; do
+        name=$(basename "$file" .py)
+        [ -z "${1:-}" ] || [ "$1" = "$name" ] || continue
+        run "e2e/$name" env TRIBUTARY_BIN="$PWD/build/asan/bin" KEEP="${KEEP:-}" timeout -k 5 240 python3 "$file"
+    done
+}
+
+suite() {
+    local group started=$SECONDS groups=("$@")
+    [ ${#groups[@]} -gt 0 ] || groups=(tidy unit tsan fuzz lint e2e)
+    mkdir -p "$reports" build/lint
+    build asan
+    for group in "${groups[@]}"; do
+        case $group in
+        unit) suite_unit ;;
+        unit.*) suite_unit -R "^$group\$" ;;
+        tsan | fuzz | tidy | lint) "suite_$group" ;;
+        e2e) suite_e2e ;;
+        e2e/*) suite_e2e "${group#e2e/}" ;;
+        *) die "no such group of tests: $group (see ./dev help)" ;;
+        esac
+    done
+    local failure
+    for failure in ${failures[@]+"${failures[@]}"}; do
+        say "failed: $failure"
+    done
+    say "in $((SECONDS - started)) s:"
+    echo "$passed passed, $failed failed"
+    [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A page holds its rows in one canonical form, small, and refuses what it cannot have written. */
+#include "global/core/page.h"
+
+#include "common/base/rng.h"
+
+#include <criterion/criterion.h>
+
+TestSuite(page, .timeout = 30);
+
+static struct page_entry random_entry(struct rng *rng)
+{
+    struct page_entry e = {.region = (uint16_t)rng_below(rng, 3),
+                           .partition = (uint16_t)rng_below(rng, 2),
+                           .minute = (uint8_t)rng_below(rng, 60)};
+    unsigned what = (unsigned)rng_below(rng, 256);
+    e.counted = rng_next(rng) >> rng_below(rng, 64);
+    e.has_sketch = what & 1;
+    e.generation = what & 2 ? (uint32_t)rng_next(rng) : 0;
+    e.duplicate = what & 4 ? rng_next(rng) >> rng_below(rng, 64) : 0;
+    e.late = what & 8 ? rng_below(rng, 1000) : 0;
+    for (unsigned i = 0; i < PARTIAL_FLAG_SLOTS; i++)
+        e.flagged[i] = what & (16u << i) ? rng_below(rng, 1000) : 0;
+    return e;
+}
+
+static void put_entry(struct page *p, const struct page_entry *e)
+{
+    bool made;
+    struct page_entry *at = page_at(p, e->region, e->partition, e->minute, &made);
+    if (made)
+        *at = *e;
+}
+
+static bool same(const struct page_entry *a, const struct page_entry *b)
+{
+    bool equal = a->region == b->region && a->partition == b->partition && a->minute == b->minute &&
+                 a->has_sketch == b->has_sketch && a->generation == b->generation &&
+                 a->counted == b->counted && a->duplicate == b->duplicate && a->late == b->late;
+    return equal && memcmp(a->flagged, b->flagged, sizeof(a->flagged)) == 0;
+}
+
+Test(page, a_page_reads_back_as_it_was)
+{
+    struct rng rng = {3};
+    struct buf bytes = {0};
+    struct page p = {0};
+    struct page back = {0};
+    for (unsigned round = 0; round < 500; round++) {
+        page_clear(&p);
+        buf_clear(&bytes);
+        for (uint64_t n = rng_below(&rng, 200); n > 0; n--) {
+            struct page_entry e = random_entry(&rng);
+            put_entry(&p, &e);
+        }
+        page_put(&p, &bytes);
+        cr_assert_eq(page_read(&back, buf_span(&bytes)), ERR_OK);
+        cr_assert_eq(back.count, p.count);
+        for (uint32_t i = 0; i < p.count; i++)
+            cr_assert(same(&back.entries[i], &p.entries[i]));
+    }
+    buf_done(&bytes);
+    page_done(&p);
+    page_done(&back);
+}
+
+Test(page, the_order_of_insertion_leaves_no_trace)
+{
+    struct rng rng = {4};
+    struct page_entry entries[100];
+    struct page forth = {0};
+    struct page back = {0};
+    struct buf first = {0};
+    struct buf second = {0};
+    for (unsigned i = 0; i < 100; i++) {
+        entries[i] = random_entry(&rng);
+        put_entry(&forth, &entries[i]);
+    }
+    /* Where a key came twice the first one stayed: insert what stayed, from the end. */
+    for (uint32_t i = forth.count; i-- > 0;)
+        put_entry(&back, &forth.entries[(i * 37) % forth.count]);
+    for (uint32_t i = 0; i < forth.count; i++)
+        put_entry(&back, &forth.entries[i]);
+    page_put(&forth, &first);
+    page_put(&back, &second);
+    cr_assert(span_equal(buf_span(&first), buf_span(&second)));
+    buf_done(&first);
+    buf_done(&second);
+    page_done(&forth);
+    page_done(&back);
+}
+
+Test(page, every_truncation_is_refused)
+{
+    struct rng rng = {5};
+    struct page p = {0};
+    struct page back = {0};
+    struct buf bytes = {0};
+    for (unsigned i = 0; i < 50; i++) {
+        struct page_entry e = random_entry(&rng);
+        put_entry(&p, &e);
+    }
+    page_put(&p, &bytes);
+    for (size_t length = 0; length < bytes.length; length++) {
+        cr_assert_neq(page_read(&back, span_of(bytes.data, length)), ERR_OK, "%zu", length);
+        cr_assert_eq(back.count, 0);
+    }
+    buf_put_u8(&bytes, 0);
+    cr_assert_neq(page_read(&back, buf_span(&bytes)), ERR_OK);
+    buf_done(&bytes);
+    page_done(&p);
+    page_done(&back);
+}
+
+Test(page, noise_is_read_without_harm)
+{
+    struct rng rng = {6};
+    struct page p = {0};
+    uint8_t noise[64];
+    for (unsigned round = 0; round < 50000; round++) {
+        size_t length = rng_below(&rng, sizeof(noise));
+        for (size_t i = 0; i < length; i++)
+            noise[i] = (uint8_t)(rng_next(&rng) >> (rng_below(&rng, 2) * 6));
+        (void)page_read(&p, span_of(noise, length));
+        cr_assert_leq(p.count, 64);
+    }
+    page_done(&p);
+}
+
+Test(page, a_usual_row_costs_at_most_eight_bytes)
+{
+    struct page p = {0};
+    struct buf bytes = {0};
+    for (uint8_t minute = 0; minute < 60; minute++) {
+        struct page_entry e = {.region = 1, .partition = 3, .minute = minute, .has_sketch = true,
+                               .counted = 1500, .duplicate = 75, .late = 2};
+        put_entry(&p, &e);
+    }
+    page_put(&p, &bytes);
+    cr_assert_leq(bytes.length, 60 * 8);
+    buf_done(&bytes);
+    page_done(&p);
+}
