@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define DRAIN_MS 5000u
+#define DRAIN_MS       5000u
 #define BODY_BYTES_MAX 4096u /* queries have none */
 
 const struct metric_row global_metric_rows[GLOBAL_METRIC_COUNT] = {
@@ -158,8 +158,7 @@ static void on_request(void *context, struct h2_request *r)
     struct worker *w = context;
     bool stats = strcmp(r->path, "/v1/stats") == 0;
     if (!stats && strcmp(r->path, "/v1/watermarks") != 0) {
-        refuse(w, r, 404, "not_found", "Not found",
-               "Known here are /v1/stats and /v1/watermarks.");
+        refuse(w, r, 404, "not_found", "Not found", "Known here are /v1/stats and /v1/watermarks.");
         return;
     }
     if (strcmp(r->method, "GET") != 0 && strcmp(r->method, "HEAD") != 0) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * global_http: the query service: HTTP/2 over TLS on worker threads, each with a loop and a reader of its own.
- * Audience: global shell, tests. */
+ * global_http: the query service: HTTP/2 over TLS on worker threads, each with a loop and a reader
+ * of its own. Audience: global shell, tests. */
 #pragma once
 
 #include "common/base/clock.h"

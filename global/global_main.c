@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * global_main: tributary-global: connects the merger and the query service to LMDB, JetStream and TLS. */
+ * global_main: tributary-global: connects the merger and the query service to LMDB, JetStream and
+ * TLS. */
 #include "common/run/admin_http.h"
 #include "common/run/bus_nats.h"
 #include "common/run/clock_os.h"
@@ -21,8 +22,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define KEEP_SECONDS (7ULL * 24 * 3600)
-#define STORE_LOOK_MS 1000u
+#define KEEP_SECONDS     (7ULL * 24 * 3600)
+#define STORE_LOOK_MS    1000u
 #define READERS_CHECK_MS 60000u
 
 /* What the admin thread shows of a region: written by the merger's thread alone. */
@@ -169,6 +170,7 @@ static void show(void)
     metrics_set(m, GLOBAL_MISMATCHES, view.mismatches);
     metrics_set(m, GLOBAL_WANTS, view.wants_sent);
     metrics_set(m, GLOBAL_COMPLETED, view.minutes_completed);
+    metrics_set(m, GLOBAL_GIVEN_UP, view.minutes_given_up);
     metrics_set(m, GLOBAL_MINUTES_WANTED, view.minutes_wanted);
     metrics_set(m, GLOBAL_MINUTES_HELD, view.minutes_held);
     metrics_set(m, GLOBAL_NAMES_WANTED, view.names_wanted);
@@ -204,6 +206,9 @@ static void tell(const struct merger_view *before, const struct merger_view *now
     if (now->mismatches != before->mismatches)
         log_info("totals differ, asking for whole minutes", log_u64("total", now->mismatches),
                  log_u64("wanted", now->minutes_wanted));
+    if (now->minutes_given_up != before->minutes_given_up)
+        log_error("minutes left every horizon before they were complete",
+                  log_u64("total", now->minutes_given_up));
     if (now->commit_failures != before->commit_failures)
         log_error("the store refused a transaction", log_u64("total", now->commit_failures));
 }
@@ -252,8 +257,8 @@ static enum err open_bus(unsigned at)
     const struct global_options_region *region = &globe.options->regions[at];
     struct subject stream = subject_partials_stream(region->name);
     struct subject subjects = subject_partials_all(region->name);
-    struct bus_nats_stream streams[] = {{stream.text, subjects.text,
-                                         region->nats.stream_replicas, KEEP_SECONDS, 0}};
+    struct bus_nats_stream streams[] = {
+        {stream.text, subjects.text, region->nats.stream_replicas, KEEP_SECONDS, 0}};
     struct buf password = {0};
     char *error = NULL;
     enum err err = ERR_OK;
@@ -354,10 +359,9 @@ static enum err write_ports(void)
     host_of(o->admin_listen, admin, sizeof(admin));
     (void)snprintf(path, sizeof(path), "%s.new", o->ports_file);
     FILE *file = fopen(path, "we");
-    bool written = file != NULL &&
-                   fprintf(file, "listen=%s:%u\nadmin=%s:%u\n", listen,
-                           (unsigned)global_http_port(globe.http), admin,
-                           (unsigned)admin_http_port(globe.admin)) > 0;
+    bool written = file != NULL && fprintf(file, "listen=%s:%u\nadmin=%s:%u\n", listen,
+                                           (unsigned)global_http_port(globe.http), admin,
+                                           (unsigned)admin_http_port(globe.admin)) > 0;
     written = file != NULL && fclose(file) == 0 && written;
     if (written && rename(path, o->ports_file) == 0)
         return ERR_OK;

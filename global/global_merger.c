@@ -7,12 +7,12 @@
 
 #include <stdlib.h>
 
-#define BITE_MESSAGES 64u
-#define BITE_BYTES (4ULL * 1024 * 1024)
+#define BITE_MESSAGES   64u
+#define BITE_BYTES      (4ULL * 1024 * 1024)
 #define EVENTS_PER_STEP 1024u
-#define PROOF_RETRY_MS 1000u
-#define STALL_MS 1000u
-#define IDLE_MS 1000u
+#define PROOF_RETRY_MS  1000u
+#define STALL_MS        1000u
+#define IDLE_MS         1000u
 
 enum err merger_new(const struct merger_options *options, struct merger **out)
 {
@@ -62,7 +62,8 @@ void merger_free(struct merger *m)
     free(m);
 }
 
-/* Reads on behind the position. Only after a proof: a server that lost its tail uses the numbers again (design 4.2). */
+/* Reads on behind the position. Only after a proof: a server that lost its tail uses the numbers
+ * again (design 4.2). */
 static void start_reading(struct merger_river *river, uint64_t now_ms)
 {
     enum err err = bus_read(river->bus, river->stream, river->position.seq, river->id);
@@ -94,9 +95,9 @@ static void on_got(struct merger *m, struct merger_river *river, const struct bu
         river->retry_ms = now_ms + PROOF_RETRY_MS;
         return;
     }
-    if (event->err == ERR_NOT_FOUND ||
-        hash_checksum(event->data, 0) != river->position.digest) {
-        /* Another stream, a lost tail, or an expired message: from the start; the rows do not mind. */
+    if (event->err == ERR_NOT_FOUND || hash_checksum(event->data, 0) != river->position.digest) {
+        /* Another stream, a lost tail, or an expired message: from the start; the rows do not mind.
+         */
         m->view.proofs_failed++;
         river->position = (struct merger_position){0};
     }
@@ -130,13 +131,13 @@ static enum err take_head(struct merger_message *message)
     }
     buf_clear(&m->value);
     standing_partition_put(message->standing, &m->value);
-    merger_store_put(m, LEAF_TABLE_PARTITION, leaf_key_partition(river->id, partition),
-                     &m->value);
+    merger_store_put(m, LEAF_TABLE_PARTITION, leaf_key_partition(river->id, partition), &m->value);
     river->card_dirty = true;
     return ERR_OK;
 }
 
-/* A replica speaks only for itself: region, partition and name are those of the subject it may publish to. */
+/* A replica speaks only for itself: region, partition and name are those of the subject it may
+ * publish to. */
 static bool is_from(const struct merger_river *river, const struct partial *p, const char *subject)
 {
     struct subject own = subject_partial(river->name, p->partition, p->replica);
@@ -295,7 +296,8 @@ static enum err start_again(struct merger *m, enum err err, uint64_t now_ms)
 {
     m->view.commit_failures++;
     if (m->txn != NULL) {
-        /* After an error of the store, reads of that transaction saw nothing: its own error is the true one. */
+        /* After an error of the store, reads of that transaction saw nothing: its own error is the
+         * true one. */
         enum err sticky = kv_abort(&m->txn);
         if (sticky != ERR_OK)
             err = sticky;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * global_merger: the driver that joins every region's partials into one store.
- * Audience: global shell, tests, simulator. Works through the ports kv, bus, clock only; nothing here blocks except
- * the commit itself. One thread.
+ * Audience: global shell, tests, simulator. Works through the ports kv, bus, clock only; nothing
+ * here blocks except the commit itself. One thread.
  *
- * One transaction holds the rows of a bite of messages and the position behind them, so that a crash at any moment
- * leaves both or neither; reading a message twice changes nothing (the rows are a lattice), and what the bus lost is
- * found by totals and asked for again. Source: design 2.6, 4.2, 4.7, 4.8, 5.1. */
+ * One transaction holds the rows of a bite of messages and the position behind them, so that a
+ * crash at any moment leaves both or neither; reading a message twice changes nothing (the rows are
+ * a lattice), and what the bus lost is found by totals and asked for again. Source:
+ * design 2.6, 4.2, 4.7, 4.8, 5.1. */
 #pragma once
 
 #include "common/base/bus.h"
@@ -22,20 +23,21 @@ struct merger_region {
 struct merger_options {
     struct merger_region regions[LIMIT_REGIONS];
     uint32_t region_count;
-    struct kv_port *kv;       /* with the tables of leaf_table_names */
+    struct kv_port *kv; /* with the tables of leaf_table_names */
     struct clock_port *clock;
-    uint32_t bite_messages;   /* in one transaction; 0: 64 */
-    uint64_t bite_bytes;      /* 0: 4 MiB */
+    uint32_t bite_messages; /* in one transaction; 0: 64 */
+    uint64_t bite_bytes;    /* 0: 4 MiB */
 };
 
 struct merger;
 
-/* Opens the store and gives new regions their ids. ERR_VERSION: the store is of another version of this program. */
+/* Opens the store and gives new regions their ids. ERR_VERSION: the store is of another version of
+ * this program. */
 enum err WARN_UNUSED merger_new(const struct merger_options *options, struct merger **out);
 void merger_free(struct merger *m);
 
-/* One bounded bite: events of all buses, one commit, then questions. Returns ERR_OK or a class STOP error;
- * *out_idle_ms: call again after that long at the latest (0: at once). */
+/* One bounded bite: events of all buses, one commit, then questions. Returns ERR_OK or a class STOP
+ * error; *out_idle_ms: call again after that long at the latest (0: at once). */
 enum err WARN_UNUSED merger_step(struct merger *m, uint32_t *out_idle_ms);
 
 struct merger_region_view {
@@ -53,7 +55,7 @@ struct merger_view {
     uint64_t rows, rows_changed, rows_older; /* older: of a lower generation */
     uint64_t damaged, refused, bad_sketches, collisions;
     uint64_t proofs, proofs_failed, gaps;
-    uint64_t totals, mismatches, wants_sent, minutes_completed;
+    uint64_t totals, mismatches, wants_sent, minutes_completed, minutes_given_up;
     uint64_t minutes_wanted, minutes_held, names_wanted; /* gauges */
     uint32_t region_count;
     struct merger_region_view regions[LIMIT_REGIONS];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * global_merger_rows: names and rows of one partial into NAME, PAGE and SKETCH, and the change into the books. */
+ * global_merger_rows: names and rows of one partial into NAME, PAGE and SKETCH, and the change into
+ * the books. */
 #include "global/global_merger_state.h"
 
 #include "common/base/hash.h"
@@ -67,8 +68,8 @@ static enum err load_sketch(struct merger_message *message, const struct partial
         return ERR_OK;
     enum err err = ERR_OK;
     struct span body;
-    struct leaf_key key = leaf_key_sketch(row->ad_hash, row->minute, message->river->id,
-                                          message->partial->partition);
+    struct leaf_key key =
+        leaf_key_sketch(row->ad_hash, row->minute, message->river->id, message->partial->partition);
     if (!merger_store_get(m, LEAF_TABLE_SKETCH, key, &body, &err))
         return ERR_KV_CORRUPT; /* the page says that there is one */
     buf_put(&m->old_sketch, body.data, body.length);
@@ -80,8 +81,8 @@ static void store_sketch(struct merger_message *message, const struct partial_ro
     struct merger *m = message->merger;
     if (span_equal(buf_span(&m->old_sketch), buf_span(&m->new_sketch)))
         return;
-    struct leaf_key key = leaf_key_sketch(row->ad_hash, row->minute, message->river->id,
-                                          message->partial->partition);
+    struct leaf_key key =
+        leaf_key_sketch(row->ad_hash, row->minute, message->river->id, message->partial->partition);
     if (m->new_sketch.length == 0) {
         kv_del(m->txn, LEAF_TABLE_SKETCH, leaf_key_span(&key));
         return;
@@ -115,7 +116,8 @@ static enum err take_row(struct merger_message *message, const struct partial_ro
     }
     struct span kept = rank == MERGE_NEWER ? (struct span){0} : buf_span(&m->old_sketch);
     if (merge_sketch(kept, row->sketch, m->sketches, &m->new_sketch) != ERR_OK)
-        m->view.bad_sketches++; /* the row counts; its digest will not match, so it is asked for again */
+        m->view.bad_sketches++; /* the row counts; its digest will not match, so it is asked for
+                                   again */
     entry->has_sketch = m->new_sketch.length > 0;
     if (!made && same_entry(&old, entry) &&
         span_equal(buf_span(&m->old_sketch), buf_span(&m->new_sketch)))
@@ -177,7 +179,8 @@ static enum err open_page(struct merger *m, uint64_t ad_hash, uint32_t hour)
     return page_read(&m->page, body) == ERR_OK ? ERR_OK : ERR_KV_CORRUPT;
 }
 
-/* All rows of one ad and hour: the page is read once and written once. Returns the index behind them. */
+/* All rows of one ad and hour: the page is read once and written once. Returns the index behind
+ * them. */
 static enum err take_page(struct merger_message *message, uint32_t *at)
 {
     struct merger *m = message->merger;

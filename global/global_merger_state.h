@@ -26,20 +26,20 @@ struct merger_river {
     char name[LIMIT_REGION_NAME_BYTES + 1];
     char stream[SUBJECT_BYTES];
     struct bus_port *bus;
-    uint16_t id;         /* the store's */
+    uint16_t id; /* the store's */
     enum merger_phase phase;
     uint64_t token;
-    uint64_t retry_ms;   /* monotonic */
-    bool just_proven;    /* the first message after a proof may lie beyond a gap */
-    bool moved;          /* position to be stored with this transaction */
+    uint64_t retry_ms; /* monotonic */
+    bool just_proven;  /* the first message after a proof may lie beyond a gap */
+    bool moved;        /* position to be stored with this transaction */
     struct merger_position position;
     struct standing_card card;
     bool card_dirty;
     struct standing_partition *partitions[LIMIT_PARTITIONS];
 };
 
-/* Sums over the rows of a whole answer that came in several messages. In memory only: when it is lost, the
- * minute is asked for again. */
+/* Sums over the rows of a whole answer that came in several messages. In memory only: when it is
+ * lost, the minute is asked for again. */
 struct merger_whole {
     uint16_t region, partition;
     uint32_t minute;
@@ -55,7 +55,7 @@ struct merger {
     uint32_t first_river; /* turns, so that one busy region does not starve the others */
     uint64_t next_token;
     uint64_t stalled_until_ms; /* after a full store; monotonic */
-    struct kv_txn *txn;   /* of the bite under way; NULL: none yet */
+    struct kv_txn *txn;        /* of the bite under way; NULL: none yet */
     struct want_list wants;
     uint32_t whole_count, whole_next;
     struct merger_whole *wholes;
@@ -82,7 +82,8 @@ struct merger_message {
 /* global_merger_rows.c: names and rows into NAME, PAGE, SKETCH, and the books in memory. */
 enum err WARN_UNUSED merger_rows_take(struct merger_message *message);
 
-/* global_merger_totals.c: judges totals, finds minutes that were never announced, writes the books. */
+/* global_merger_totals.c: judges totals, finds minutes that were never announced, writes the books.
+ */
 struct minute_books_entry *merger_totals_book(struct merger_message *message, uint32_t minute,
                                               enum err *err);
 enum err WARN_UNUSED merger_totals_take(struct merger_message *message);
@@ -99,6 +100,7 @@ void merger_store_forget(struct merger *m);
 struct standing_partition *merger_store_partition(struct merger_river *river, uint16_t partition);
 void merger_store_put(struct merger *m, enum leaf_table table, struct leaf_key key,
                       struct buf *value);
-/* False if absent; ERR_KV_CORRUPT in *err if its checksum does not match. Valid until the next put. */
+/* False if absent; ERR_KV_CORRUPT in *err if its checksum does not match. Valid until the next put.
+ */
 bool merger_store_get(struct merger *m, enum leaf_table table, struct leaf_key key,
                       struct span *out_body, enum err *err);

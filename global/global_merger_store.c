@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * global_merger_store: what the merger keeps in memory from its store, and how it gets there and back. */
+ * global_merger_store: what the merger keeps in memory from its store, and how it gets there and
+ * back. */
 #include "global/global_merger_state.h"
 
 #include <stdlib.h>
@@ -143,7 +144,8 @@ static enum err load_positions(struct merger *m)
     return ERR_OK;
 }
 
-/* Steps a scan to the key behind `key`. `storage` holds it: the span handed out dies with the next call. */
+/* Steps a scan to the key behind `key`. `storage` holds it: the span handed out dies with the next
+ * call. */
 static struct span key_behind(struct span key, struct leaf_key *storage)
 {
     CHECK(key.length + 1 <= sizeof(storage->data));

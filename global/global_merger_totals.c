@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * global_merger_totals: judges what replicas announce, and asks for what is not there. Source: design 2.6 [rule]. */
+ * global_merger_totals: judges what replicas announce, and asks for what is not there. Source:
+ * design 2.6 [rule]. */
 #include "global/global_merger_state.h"
 
 #include "proto/want.h"
 
-/* A hole is looked for over so many minutes a message, so that one step stays short after a long outage. */
+/* A hole is looked for over so many minutes a message, so that one step stays short after a long
+ * outage. */
 #define HOLE_MINUTES 1440u
 
 struct minute_books_entry *merger_totals_book(struct merger_message *message, uint32_t minute,
@@ -15,8 +17,7 @@ struct minute_books_entry *merger_totals_book(struct merger_message *message, ui
     if (entry->loaded || *err != ERR_OK)
         return entry;
     struct span body;
-    struct leaf_key key =
-        leaf_key_minute(message->river->id, message->partial->partition, minute);
+    struct leaf_key key = leaf_key_minute(message->river->id, message->partial->partition, minute);
     if (merger_store_get(m, LEAF_TABLE_MINUTE, key, &body, err) &&
         completeness_read(&entry->book, body) != ERR_OK)
         *err = ERR_KV_CORRUPT;
@@ -43,8 +44,7 @@ void merger_totals_want(struct merger_message *message, enum want_list_kind kind
     buf_put_u8(&m->value, held);
     buf_put_block(&m->value, span_of_text(entry.replica));
     merger_store_put(m, LEAF_TABLE_WANT,
-                     leaf_key_want(entry.region, entry.partition, (uint8_t)kind, what),
-                     &m->value);
+                     leaf_key_want(entry.region, entry.partition, (uint8_t)kind, what), &m->value);
 }
 
 void merger_totals_unwant(struct merger_message *message, enum want_list_kind kind, uint64_t what)
@@ -57,7 +57,8 @@ void merger_totals_unwant(struct merger_message *message, enum want_list_kind ki
     kv_del(m->txn, LEAF_TABLE_WANT, leaf_key_span(&key));
 }
 
-/* A known edge is missing: the watermark went on without it, so nothing that it closed is complete. */
+/* A known edge is missing: the watermark went on without it, so nothing that it closed is complete.
+ */
 static bool is_sound(const struct partial *p)
 {
     if (p->missing_count > 0)
@@ -109,16 +110,16 @@ static void drop_whole(struct merger *m, struct merger_whole *w)
         *w = m->wholes[--m->whole_count];
 }
 
-/* Do this message's rows, alone or with those of its fellows, add up to the totals that it announces? What is
- * incomplete for any reason proves nothing, and the minute is asked for again. */
+/* Do this message's rows, alone or with those of its fellows, add up to the totals that it
+ * announces? What is incomplete for any reason proves nothing, and the minute is asked for again.
+ */
 static bool proves_whole(struct merger_message *message, const struct minute_books_entry *book,
                          const struct partial_total *total)
 {
     struct merger *m = message->merger;
     if (!message->partial->whole)
         return false;
-    struct merger_whole *w =
-        whole_of(m, message->river->id, message->partial, total->minute);
+    struct merger_whole *w = whole_of(m, message->river->id, message->partial, total->minute);
     struct completeness_sums sums = book->message;
     bool whole = completeness_sums_match(&sums, total);
     if (w != NULL && w->store_id == message->partial->store_id) {
@@ -154,8 +155,7 @@ static enum err mark_complete(struct merger_message *message, uint32_t minute)
     return ERR_OK;
 }
 
-static enum err judge(struct merger_message *message, const struct partial_total *total,
-                      bool sound)
+static enum err judge(struct merger_message *message, const struct partial_total *total, bool sound)
 {
     struct merger *m = message->merger;
     enum err err = ERR_OK;
@@ -181,14 +181,17 @@ static enum err judge(struct merger_message *message, const struct partial_total
         return ERR_OK;
     case COMPLETENESS_WANTED:
         m->view.mismatches++;
-        merger_totals_want(message, WANT_LIST_MINUTE, total->minute, false, 0);
+        merger_totals_want(message, WANT_LIST_MINUTE, total->minute, false,
+                           before.complete && completeness_sums_exceed(&before.own, total)
+                               ? WANT_LIST_LAST_MS
+                               : 0);
         return ERR_OK;
     }
     return ERR_OK;
 }
 
-/* A message that never arrived took its totals with it. The watermark of a later one shows which minutes have never
- * been announced: these are asked for. */
+/* A message that never arrived took its totals with it. The watermark of a later one shows which
+ * minutes have never been announced: these are asked for. */
 static enum err find_holes(struct merger_message *message)
 {
     struct standing_partition *standing = message->standing;
@@ -197,14 +200,15 @@ static enum err find_holes(struct merger_message *message)
     if (standing->upto == 0) {
         for (uint32_t i = 0; i < p->total_count; i++)
             if (completeness_may_announce(p->totals[i].minute, p->watermark_ms))
-                standing->upto =
-                    (uint32_t)base_max_u64(standing->upto, p->totals[i].minute + 1ULL);
+                standing->upto = (uint32_t)base_max_u64(standing->upto, p->totals[i].minute + 1ULL);
         return ERR_OK;
     }
     uint32_t due_before = completeness_due_before(p->watermark_ms);
+    /* No fold holds more than the horizon: what lies below stays open, and nobody can be asked. */
+    if (due_before > LIMIT_HORIZON_MINUTES)
+        standing->upto = (uint32_t)base_max_u64(standing->upto, due_before - LIMIT_HORIZON_MINUTES);
     for (uint32_t n = 0; n < HOLE_MINUTES && standing->upto < due_before; n++) {
-        const struct minute_books_entry *book =
-            merger_totals_book(message, standing->upto, &err);
+        const struct minute_books_entry *book = merger_totals_book(message, standing->upto, &err);
         if (err != ERR_OK)
             return err;
         if (!book->book.announced)
@@ -213,6 +217,20 @@ static enum err find_holes(struct merger_message *message)
         standing->upto++;
     }
     return ERR_OK;
+}
+
+/* Minutes that have left every horizon cannot be answered any more: they stay open for good. */
+static void give_up(struct merger_message *message)
+{
+    struct merger *m = message->merger;
+    uint32_t due_before = completeness_due_before(message->partial->watermark_ms);
+    const struct want_list_entry *first;
+    while ((first = want_list_first(&m->wants, message->river->id, message->partial->partition,
+                                    WANT_LIST_MINUTE)) != NULL &&
+           first->what + LIMIT_HORIZON_MINUTES < due_before) {
+        m->view.minutes_given_up++;
+        merger_totals_unwant(message, WANT_LIST_MINUTE, first->what);
+    }
 }
 
 /* No edge is missing any more: what was met while one was can be asked of this replica now. */
@@ -234,10 +252,10 @@ static void write_books(struct merger_message *message)
         CHECK(entry->loaded);
         buf_clear(&m->value);
         completeness_put(&entry->book, &m->value);
-        merger_store_put(m, LEAF_TABLE_MINUTE,
-                         leaf_key_minute(message->river->id, message->partial->partition,
-                                         entry->minute),
-                         &m->value);
+        merger_store_put(
+            m, LEAF_TABLE_MINUTE,
+            leaf_key_minute(message->river->id, message->partial->partition, entry->minute),
+            &m->value);
     }
 }
 
@@ -261,6 +279,7 @@ enum err merger_totals_take(struct merger_message *message)
         err = judge(message, &p->totals[i], sound);
     if (err == ERR_OK)
         err = find_holes(message);
+    give_up(message);
     if (err != ERR_OK)
         return err;
     if (p->whole)

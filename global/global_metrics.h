@@ -6,54 +6,63 @@
 #include "common/run/metrics.h"
 
 /*    id                      kind     name                                       unit, meaning */
-#define GLOBAL_METRICS(X)                                                                                  \
-    X(GLOBAL_MESSAGES, COUNTER, "tributary_global_partials_total", "messages",                             \
-      "messages taken from the regions' streams of partials, repeats included")                            \
-    X(GLOBAL_BYTES, COUNTER, "tributary_global_partial_bytes_total", "bytes",                              \
-      "bytes of those messages: what crosses the oceans")                                                  \
-    X(GLOBAL_COMMITS, COUNTER, "tributary_global_commits_total", "transactions",                           \
-      "durable transactions of rows together with positions")                                              \
-    X(GLOBAL_COMMIT_FAILURES, COUNTER, "tributary_global_commit_failures_total", "transactions",           \
-      "transactions that the store refused; the same messages are read again")                             \
-    X(GLOBAL_ROWS, COUNTER, "tributary_global_rows_total", "rows", "rows that those messages held")        \
-    X(GLOBAL_ROWS_CHANGED, COUNTER, "tributary_global_rows_changed_total", "rows",                         \
-      "rows that raised what was held")                                                                    \
-    X(GLOBAL_ROWS_REPEATED, COUNTER, "tributary_global_rows_repeated_total", "rows",                       \
-      "rows that said nothing new: another replica's, or read again")                                      \
-    X(GLOBAL_DAMAGED, COUNTER, "tributary_global_damaged_total", "messages",                               \
-      "alarm: messages that could not be read; skipped, and healed by totals")                             \
-    X(GLOBAL_REFUSED, COUNTER, "tributary_global_refused_total", "items",                                  \
-      "alarm: messages, names or totals that contradict their sender or themselves")                       \
-    X(GLOBAL_BAD_SKETCHES, COUNTER, "tributary_global_bad_sketches_total", "rows",                         \
-      "alarm: rows whose sketch could not be read")                                                        \
-    X(GLOBAL_COLLISIONS, COUNTER, "tributary_global_collisions_total", "names",                            \
-      "alarm: a second ad id with the hash of a known one")                                                \
-    X(GLOBAL_PROOFS, COUNTER, "tributary_global_position_proofs_total", "proofs",                          \
-      "times that a position was held against its stream")                                                 \
-    X(GLOBAL_PROOFS_FAILED, COUNTER, "tributary_global_position_proofs_failed_total", "proofs",            \
-      "alarm: the stream no longer held the message at the position; it was read again from its start")    \
-    X(GLOBAL_GAPS, COUNTER, "tributary_global_gaps_total", "gaps",                                         \
-      "alarm: sequence numbers that the stream no longer holds")                                           \
-    X(GLOBAL_TOTALS, COUNTER, "tributary_global_totals_total", "totals", "announced totals judged")        \
-    X(GLOBAL_MISMATCHES, COUNTER, "tributary_global_mismatches_total", "totals",                           \
-      "announced totals that differed from the books; the minute is asked for")                            \
-    X(GLOBAL_WANTS, COUNTER, "tributary_global_wants_sent_total", "messages",                              \
-      "questions to replicas for whole minutes or names")                                                  \
-    X(GLOBAL_COMPLETED, COUNTER, "tributary_global_minutes_completed_total", "minutes",                    \
-      "minutes of a region's partition that became complete")                                              \
-    X(GLOBAL_MINUTES_WANTED, GAUGE, "tributary_global_minutes_wanted", "minutes",                          \
-      "minutes that are incomplete or differ, and are being asked for")                                    \
-    X(GLOBAL_MINUTES_HELD, GAUGE, "tributary_global_minutes_held", "minutes",                              \
-      "minutes that are not complete because a known edge is missing")                                     \
-    X(GLOBAL_NAMES_WANTED, GAUGE, "tributary_global_names_wanted", "ads", "ads whose name is not known")   \
-    X(GLOBAL_STORE_USED, GAUGE, "tributary_global_store_used_bytes", "bytes", "live pages of the store")   \
-    X(GLOBAL_STORE_SIZE, GAUGE, "tributary_global_store_size_bytes", "bytes", "size of the store's map")   \
-    X(GLOBAL_QUERIES_OK, COUNTER, "tributary_global_queries_ok_total", "requests", "queries answered")     \
-    X(GLOBAL_QUERIES_REFUSED, COUNTER, "tributary_global_queries_refused_total", "requests",               \
-      "queries answered with a 4xx problem")                                                               \
-    X(GLOBAL_QUERIES_FAILED, COUNTER, "tributary_global_queries_failed_total", "requests",                 \
-      "queries answered with a 5xx problem")                                                               \
-    X(GLOBAL_QUERY_POINTS, COUNTER, "tributary_global_query_points_total", "points",                       \
+#define GLOBAL_METRICS(X)                                                                          \
+    X(GLOBAL_MESSAGES, COUNTER, "tributary_global_partials_total", "messages",                     \
+      "messages taken from the regions' streams of partials, repeats included")                    \
+    X(GLOBAL_BYTES, COUNTER, "tributary_global_partial_bytes_total", "bytes",                      \
+      "bytes of those messages: what crosses the oceans")                                          \
+    X(GLOBAL_COMMITS, COUNTER, "tributary_global_commits_total", "transactions",                   \
+      "durable transactions of rows together with positions")                                      \
+    X(GLOBAL_COMMIT_FAILURES, COUNTER, "tributary_global_commit_failures_total", "transactions",   \
+      "transactions that the store refused; the same messages are read again")                     \
+    X(GLOBAL_ROWS, COUNTER, "tributary_global_rows_total", "rows",                                 \
+      "rows that those messages held")                                                             \
+    X(GLOBAL_ROWS_CHANGED, COUNTER, "tributary_global_rows_changed_total", "rows",                 \
+      "rows that raised what was held")                                                            \
+    X(GLOBAL_ROWS_REPEATED, COUNTER, "tributary_global_rows_repeated_total", "rows",               \
+      "rows that said nothing new: another replica's, or read again")                              \
+    X(GLOBAL_DAMAGED, COUNTER, "tributary_global_damaged_total", "messages",                       \
+      "alarm: messages that could not be read; skipped, and healed by totals")                     \
+    X(GLOBAL_REFUSED, COUNTER, "tributary_global_refused_total", "items",                          \
+      "alarm: messages, names or totals that contradict their sender or themselves")               \
+    X(GLOBAL_BAD_SKETCHES, COUNTER, "tributary_global_bad_sketches_total", "rows",                 \
+      "alarm: rows whose sketch could not be read")                                                \
+    X(GLOBAL_COLLISIONS, COUNTER, "tributary_global_collisions_total", "names",                    \
+      "alarm: a second ad id with the hash of a known one")                                        \
+    X(GLOBAL_PROOFS, COUNTER, "tributary_global_position_proofs_total", "proofs",                  \
+      "times that a position was held against its stream")                                         \
+    X(GLOBAL_PROOFS_FAILED, COUNTER, "tributary_global_position_proofs_failed_total", "proofs",    \
+      "alarm: the stream no longer held the message at the position; it was read again from its "  \
+      "start")                                                                                     \
+    X(GLOBAL_GAPS, COUNTER, "tributary_global_gaps_total", "gaps",                                 \
+      "alarm: sequence numbers that the stream no longer holds")                                   \
+    X(GLOBAL_TOTALS, COUNTER, "tributary_global_totals_total", "totals",                           \
+      "announced totals judged")                                                                   \
+    X(GLOBAL_MISMATCHES, COUNTER, "tributary_global_mismatches_total", "totals",                   \
+      "announced totals that differed from the books; the minute is asked for")                    \
+    X(GLOBAL_WANTS, COUNTER, "tributary_global_wants_sent_total", "messages",                      \
+      "questions to replicas for whole minutes or names")                                          \
+    X(GLOBAL_COMPLETED, COUNTER, "tributary_global_minutes_completed_total", "minutes",            \
+      "minutes of a region's partition that became complete")                                      \
+    X(GLOBAL_GIVEN_UP, COUNTER, "tributary_global_minutes_given_up_total", "minutes",              \
+      "alarm: minutes that left every horizon before they were complete")                          \
+    X(GLOBAL_MINUTES_WANTED, GAUGE, "tributary_global_minutes_wanted", "minutes",                  \
+      "minutes that are incomplete or differ, and are being asked for")                            \
+    X(GLOBAL_MINUTES_HELD, GAUGE, "tributary_global_minutes_held", "minutes",                      \
+      "minutes that are not complete because a known edge is missing")                             \
+    X(GLOBAL_NAMES_WANTED, GAUGE, "tributary_global_names_wanted", "ads",                          \
+      "ads whose name is not known")                                                               \
+    X(GLOBAL_STORE_USED, GAUGE, "tributary_global_store_used_bytes", "bytes",                      \
+      "live pages of the store")                                                                   \
+    X(GLOBAL_STORE_SIZE, GAUGE, "tributary_global_store_size_bytes", "bytes",                      \
+      "size of the store's map")                                                                   \
+    X(GLOBAL_QUERIES_OK, COUNTER, "tributary_global_queries_ok_total", "requests",                 \
+      "queries answered")                                                                          \
+    X(GLOBAL_QUERIES_REFUSED, COUNTER, "tributary_global_queries_refused_total", "requests",       \
+      "queries answered with a 4xx problem")                                                       \
+    X(GLOBAL_QUERIES_FAILED, COUNTER, "tributary_global_queries_failed_total", "requests",         \
+      "queries answered with a 5xx problem")                                                       \
+    X(GLOBAL_QUERY_POINTS, COUNTER, "tributary_global_query_points_total", "points",               \
       "points in answered queries")
 
 enum global_metric {

@@ -10,11 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PATH_BYTES 4096
-#define STORE_BYTES_MIN (16ULL * 1024 * 1024)
+#define PATH_BYTES         4096
+#define STORE_BYTES_MIN    (16ULL * 1024 * 1024)
 #define PASSWORD_BYTES_MAX 256
 
-#define TEXT(key, flags, type, member) \
+#define TEXT(key, flags, type, member)                                                             \
     CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | (flags), type, member, 1, PATH_BYTES)
 
 static const cyaml_schema_field_t nats_fields[] = {

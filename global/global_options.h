@@ -36,7 +36,8 @@ struct global_options {
     unsigned regions_count;
 };
 
-/* Loads and checks all of it, secrets and addresses too. On ERR_CONFIG *out_error is one sentence (malloc'ed). */
+/* Loads and checks all of it, secrets and addresses too. On ERR_CONFIG *out_error is one sentence
+ * (malloc'ed). */
 enum err WARN_UNUSED global_options_load(const char *path, struct global_options **out,
                                          char **out_error);
 void global_options_free(struct global_options *options);

@@ -83,8 +83,8 @@ static void answer_standing(struct global_reader *r, struct stats_json_answer *o
 {
     size_t missing = 0;
     for (uint32_t i = 0; i < r->options.region_count; i++) {
-        r->watermarks[i] = (struct stats_json_watermark){r->options.regions[i],
-                                                         r->cards[i].watermark_ms / 1000};
+        r->watermarks[i] =
+            (struct stats_json_watermark){r->options.regions[i], r->cards[i].watermark_ms / 1000};
         missing += r->cards[i].missing.count;
     }
     if (missing > r->missing_capacity) {
@@ -94,8 +94,8 @@ static void answer_standing(struct global_reader *r, struct stats_json_answer *o
     missing = 0;
     for (uint32_t i = 0; i < r->options.region_count; i++)
         for (uint32_t j = 0; j < r->cards[i].missing.count; j++)
-            r->missing[missing++] = (struct stats_json_missing){r->options.regions[i],
-                                                                r->cards[i].missing.names[j]};
+            r->missing[missing++] =
+                (struct stats_json_missing){r->options.regions[i], r->cards[i].missing.names[j]};
     out->as_of = r->options.clock->wall_ms(r->options.clock) / 1000;
     out->watermarks = r->watermarks;
     out->watermark_count = r->options.region_count;
@@ -167,8 +167,7 @@ static enum err add_counts(struct global_reader *r, const struct query *q, uint6
 static void add_hour(struct global_reader *r, const struct query *q, uint32_t hour, uint64_t bits)
 {
     if (minute_window_minutes(q->window) >= 60) { /* such a window holds the hour entirely */
-        r->complete_minutes[query_point_of(q, hour * 60)] +=
-            (uint32_t)__builtin_popcountll(bits);
+        r->complete_minutes[query_point_of(q, hour * 60)] += (uint32_t)__builtin_popcountll(bits);
         return;
     }
     for (uint32_t i = 0; i < 60; i++) {
@@ -245,8 +244,7 @@ static enum err finish_points(struct global_reader *r, const struct query *q, ui
         p->has_unique_users = p->complete;
         if (!p->complete || !r->sketched[i])
             continue;
-        enum err err =
-            union_sketches(r, ad_hash, query_minute_of(q, i), query_minute_of(q, i + 1));
+        enum err err = union_sketches(r, ad_hash, query_minute_of(q, i), query_minute_of(q, i + 1));
         if (err != ERR_OK)
             return err;
         p->unique_users = hll_estimate(&r->all);
@@ -254,7 +252,8 @@ static enum err finish_points(struct global_reader *r, const struct query *q, ui
     return ERR_OK;
 }
 
-/* A second ad with this hash is refused at the regions; asked for here, it looks like an unknown one. */
+/* A second ad with this hash is refused at the regions; asked for here, it looks like an unknown
+ * one. */
 static bool is_another(struct global_reader *r, const struct query *q, uint64_t ad_hash)
 {
     struct span name;
@@ -276,7 +275,8 @@ static enum err read_points(struct global_reader *r, const struct query *q)
     return err == ERR_OK ? finish_points(r, q, ad_hash) : err;
 }
 
-/* An error of the store sticks to its transaction: reads after it look like absence, and are not. */
+/* An error of the store sticks to its transaction: reads after it look like absence, and are not.
+ */
 static enum err end_read(struct global_reader *r, enum err err)
 {
     enum err sticky = kv_abort(&r->txn);

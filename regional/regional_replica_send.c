@@ -94,7 +94,7 @@ static void send_edge_floors(struct replica *r, const char *name, struct floor_l
     struct floor_message m = {.store_id = r->who.store_id, .lines = lines};
     memcpy(m.reader, r->options.replica, sizeof(m.reader));
     memcpy(m.region, r->options.region, sizeof(m.region));
-    (void)strncat(m.edge, name, sizeof(m.edge) - 1);
+    memcpy(m.edge, name, base_min_u64(strlen(name), sizeof(m.edge) - 1));
     for (uint32_t i = 0; i < r->options.partition_count; i++) {
         struct fold *f = r->parts[i].fold;
         struct edge *e = edge_book_find(&f->edges, name);

@@ -269,6 +269,7 @@ static void put_cut(struct replica *r, struct kv_txn *txn, const struct cut *c, 
         kv_put(txn, CUT_TABLE_OUTBOX, span_of(key, sizeof(key)), buf_span(&r->scratch));
     }
 #else
+    (void)r;
     (void)first_id;
 #endif
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * nats_fixture: a real nats-server with JetStream in a folder of its own, on a port of the kernel's choice.
- * Audience: tests. One thread. Everything is `static inline`: a test program is one file. */
+ * nats_fixture: a real nats-server with JetStream in a folder of its own, on a port of the kernel's
+ * choice. Audience: tests. One thread. Everything is `static inline`: a test program is one file.
+ */
 #pragma once
 
 #include <dirent.h>
@@ -107,8 +108,7 @@ static inline unsigned nats_fixture_read_port(const struct nats_fixture *f)
     (void)fclose(in);
     text[length] = '\0';
     const char *at = strstr(text, "127.0.0.1:");
-    return at == NULL || strchr(at, '}') == NULL ? 0
-                                                 : (unsigned)strtoul(at + 10, NULL, 10);
+    return at == NULL || strchr(at, '}') == NULL ? 0 : (unsigned)strtoul(at + 10, NULL, 10);
 }
 
 /* Starts it, the first time or again on the same port and store. */
@@ -152,6 +152,22 @@ static inline void nats_fixture_stop(struct nats_fixture *f, int signal)
     while (waitpid(f->pid, &status, 0) < 0 && errno == EINTR)
         ;
     f->pid = 0;
+}
+
+/* Stops it as a stalled machine would be; returns once none of its threads runs any more. */
+static inline void nats_fixture_pause(const struct nats_fixture *f)
+{
+    int status = 0;
+    (void)kill(f->pid, SIGSTOP);
+    while (waitpid(f->pid, &status, WUNTRACED) < 0 && errno == EINTR)
+        ;
+    if (!WIFSTOPPED(status))
+        nats_fixture_die("nats-server did not stop");
+}
+
+static inline void nats_fixture_resume(const struct nats_fixture *f)
+{
+    (void)kill(f->pid, SIGCONT);
 }
 
 /* Copies the store aside, or an older copy back over it; the server must not run. */

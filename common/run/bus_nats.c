@@ -34,8 +34,7 @@ static enum err port_publish(struct bus_port *bus, const char *subject, const ch
                              struct span data, uint64_t token)
 {
     struct bus_nats *b = of(bus);
-    if (!bus_nats_wire_subject_ok(subject) ||
-        (msg_id != NULL && !bus_nats_wire_subject_ok(msg_id)))
+    if (!bus_nats_wire_subject_ok(subject) || (msg_id != NULL && !bus_nats_wire_subject_ok(msg_id)))
         return ERR_FORMAT;
     if (data.length > LIMIT_MESSAGE_BYTES)
         return ERR_LIMIT;
@@ -44,8 +43,7 @@ static enum err port_publish(struct bus_port *bus, const char *subject, const ch
     if (!usable(b)) {
         err = ERR_BUS_DOWN;
     } else if (b->open_calls[CALL_PUBLISH] >= b->publish_window ||
-               (b->publish_bytes > 0 &&
-                b->publish_bytes + data.length > b->publish_window_bytes)) {
+               (b->publish_bytes > 0 && b->publish_bytes + data.length > b->publish_window_bytes)) {
         err = ERR_BUS_BUSY;
     } else {
         (void)bus_nats_call_send(b,
@@ -98,8 +96,8 @@ static enum err port_listen(struct bus_port *bus, const char *subject)
         b->listens[b->listen_count] = base_alloc(strlen(subject) + 1);
         memcpy(b->listens[b->listen_count++], subject, strlen(subject) + 1);
         if (b->link != 0)
-            bus_nats_command_put(b, bus_nats_command_new(COMMAND_LISTEN, subject, NULL, NULL,
-                                                         span_of(NULL, 0)));
+            bus_nats_command_put(
+                b, bus_nats_command_new(COMMAND_LISTEN, subject, NULL, NULL, span_of(NULL, 0)));
     }
     bus_nats_unlock(b);
     return ERR_OK;
@@ -143,7 +141,7 @@ static enum err port_get(struct bus_port *bus, const char *stream, uint64_t seq,
                                      .kind = CALL_GET,
                                      .token = token,
                                      .seq = seq,
-                                     .deadline_ms = bus_nats_now_ms() + BUS_NATS_API_MS,
+                                     .deadline_ms = bus_nats_now_ms() + BUS_NATS_GET_MS,
                                  },
                                  subject, NULL, span_of_text(body));
     }
@@ -227,8 +225,7 @@ static void *keeper_main(void *port)
 }
 
 unsigned bus_nats_request(struct bus_port *bus, const char *subject, struct span data,
-                          struct bus_nats_reply *replies, unsigned replies_max,
-                          uint32_t timeout_ms)
+                          struct bus_nats_reply *replies, unsigned replies_max, uint32_t timeout_ms)
 {
     struct bus_nats *b = of(bus);
     CHECK(bus_nats_wire_subject_ok(subject) && data.length <= LIMIT_MESSAGE_BYTES);
@@ -242,9 +239,9 @@ unsigned bus_nats_request(struct bus_port *bus, const char *subject, struct span
     while (b->link == 0 && bus_nats_now_ms() < due_ms)
         (void)pthread_cond_timedwait(&b->answered, &b->lock, &due);
     if (b->link != 0) {
-        unsigned slot = bus_nats_call_send(
-            b, (struct bus_nats_call){.kind = CALL_REQUEST, .request = &request}, subject, NULL,
-            data);
+        unsigned slot =
+            bus_nats_call_send(b, (struct bus_nats_call){.kind = CALL_REQUEST, .request = &request},
+                               subject, NULL, data);
         while (!request.ended && bus_nats_now_ms() < due_ms)
             (void)pthread_cond_timedwait(&b->answered, &b->lock, &due);
         if (!request.ended)
@@ -288,8 +285,8 @@ static bool options_ok(const struct bus_nats_options *o)
     for (unsigned i = 0; i < o->stream_count; i++) {
         const struct bus_nats_stream *s = &o->streams[i];
         if (s->name == NULL || !bus_nats_wire_name_ok(s->name) || s->subjects == NULL ||
-            !bus_nats_wire_subject_ok(s->subjects) || !text_ok(s->subjects) ||
-            s->replicas == 0 || s->replicas > REPLICAS_MAX || s->age_max_s > AGE_MAX_S)
+            !bus_nats_wire_subject_ok(s->subjects) || !text_ok(s->subjects) || s->replicas == 0 ||
+            s->replicas > REPLICAS_MAX || s->age_max_s > AGE_MAX_S)
             return false;
     }
     return true;

@@ -58,8 +58,7 @@ void bus_nats_call_close(struct bus_nats *b, unsigned slot)
 
 static void tell_failure(struct bus_nats *b, const struct bus_nats_call *call, enum err err)
 {
-    struct bus_nats_event *e =
-        bus_nats_event_new(call->kind == CALL_PUBLISH ? BUS_NACK : BUS_GOT);
+    struct bus_nats_event *e = bus_nats_event_new(call->kind == CALL_PUBLISH ? BUS_NACK : BUS_GOT);
     e->event.token = call->token;
     e->event.seq = call->seq;
     e->event.err = err;

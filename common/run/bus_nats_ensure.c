@@ -72,8 +72,7 @@ static const char *difference(struct span config, const struct bus_nats_stream *
     } texts[] = {{"storage", "file"}, {"retention", "limits"}, {"discard", "new"}};
     struct span raw;
     for (size_t i = 0; i < countof(texts); i++)
-        if (!bus_nats_wire_field(config, texts[i].name, &raw) ||
-            !config_text(raw, texts[i].wanted))
+        if (!bus_nats_wire_field(config, texts[i].name, &raw) || !config_text(raw, texts[i].wanted))
             return texts[i].name;
     if (!bus_nats_wire_field(config, "subjects", &raw) || !bus_nats_wire_first(raw, &raw) ||
         !config_text(raw, w->subjects))
@@ -96,9 +95,8 @@ static void there(struct bus_nats *b, unsigned index, struct span answer)
     struct span config;
     s->state = STREAM_THERE;
     s->failures = 0;
-    const char *what = bus_nats_wire_field(answer, "config", &config)
-                           ? difference(config, &s->wanted)
-                           : "config";
+    const char *what =
+        bus_nats_wire_field(answer, "config", &config) ? difference(config, &s->wanted) : "config";
     if (what != NULL)
         log_warn("stream differs from what this program would create; left as it is",
                  log_text("stream", s->name), log_text("differs", what));

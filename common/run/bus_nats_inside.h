@@ -27,9 +27,11 @@ enum {
     BUS_NATS_INBOX_BYTES = 64,
     BUS_NATS_CONSUMER_BYTES = 64,
 };
-#define BUS_NATS_PLAIN_BYTES  (64ULL * 1024 * 1024)
-#define BUS_NATS_SEND_BYTES   (16ULL * 1024 * 1024)
-#define BUS_NATS_API_MS       5000U
+#define BUS_NATS_PLAIN_BYTES (64ULL * 1024 * 1024)
+#define BUS_NATS_SEND_BYTES  (16ULL * 1024 * 1024)
+#define BUS_NATS_API_MS      5000U
+/* A stream without a leader does not answer; soon after an election it does. */
+#define BUS_NATS_GET_MS 2000U
 /* A failure is told no sooner than this after its request, so that a driver that simply tries
  * again does not spin against a stream that is not there yet. */
 #define BUS_NATS_FAIL_PACE_MS 100U
@@ -38,12 +40,12 @@ enum {
 struct bus_nats_event {
     struct bus_nats_event *next;
     struct bus_event event;
-    uint64_t order;      /* of arrival, over both queues */
-    uint64_t due_ms;     /* in the later list: when it may be told */
-    uint32_t link;       /* BUS_UP */
+    uint64_t order;       /* of arrival, over both queues */
+    uint64_t due_ms;      /* in the later list: when it may be told */
+    uint32_t link;        /* BUS_UP */
     uint32_t read_serial; /* BUS_MESSAGE, BUS_READ_END */
-    natsMsg *msg;        /* owns subject, reply, data; or NULL */
-    struct buf owned;    /* owns data when there is no msg */
+    natsMsg *msg;         /* owns subject, reply, data; or NULL */
+    struct buf owned;     /* owns data when there is no msg */
 };
 
 struct bus_nats_queue {
@@ -53,20 +55,25 @@ struct bus_nats_queue {
     size_t bytes;
 };
 
-enum bus_nats_command_kind { COMMAND_PUBLISH, COMMAND_LISTEN, COMMAND_READ_OPEN, COMMAND_READ_CLOSE };
+enum bus_nats_command_kind {
+    COMMAND_PUBLISH,
+    COMMAND_LISTEN,
+    COMMAND_READ_OPEN,
+    COMMAND_READ_CLOSE
+};
 
 struct bus_nats_command {
     struct bus_nats_command *next;
     enum bus_nats_command_kind kind;
-    bool awaited;        /* PUBLISH: an open call (slot, generation) waits for the answer */
+    bool awaited; /* PUBLISH: an open call (slot, generation) waits for the answer */
     unsigned slot;
     uint32_t generation;
-    unsigned handle;     /* READ_* */
+    unsigned handle; /* READ_* */
     uint32_t read_serial;
-    bool plain;          /* counts in sending_bytes */
+    bool plain; /* counts in sending_bytes */
     char *subject;
-    char *reply;         /* may be NULL */
-    char *msg_id;        /* may be NULL */
+    char *reply;  /* may be NULL */
+    char *msg_id; /* may be NULL */
     struct buf data;
 };
 
@@ -87,7 +94,7 @@ struct bus_nats_call {
     enum bus_nats_call_kind kind;
     uint32_t generation;
     uint64_t token;
-    uint64_t seq;         /* GET */
+    uint64_t seq; /* GET */
     uint64_t started_ms;
     uint64_t deadline_ms; /* 0: its owner watches */
     size_t bytes;         /* PUBLISH */
@@ -105,17 +112,17 @@ struct bus_nats_request {
 
 struct bus_nats_read {
     bool active;
-    bool pulling;          /* its consumer exists */
+    bool pulling; /* its consumer exists */
     uint32_t serial;
     char *stream;
     char consumer[BUS_NATS_CONSUMER_BYTES];
-    uint64_t stream_seq;   /* last delivered */
+    uint64_t stream_seq; /* last delivered */
     uint64_t consumer_seq;
-    unsigned outstanding;  /* messages asked for and not here yet, by our books */
-    uint64_t pull_end_ms;  /* when the newest pull has surely ended */
+    unsigned outstanding; /* messages asked for and not here yet, by our books */
+    uint64_t pull_end_ms; /* when the newest pull has surely ended */
     uint64_t heard_ms;
-    size_t queued_bytes;   /* delivered, not polled yet */
-    size_t biggest;        /* message seen so far, with its overhead */
+    size_t queued_bytes; /* delivered, not polled yet */
+    size_t biggest;      /* message seen so far, with its overhead */
     unsigned pull_count;
 };
 
@@ -131,7 +138,7 @@ struct bus_nats_stream_keep {
 };
 
 struct bus_nats {
-    struct bus_port port; /* first: the driver's handle */
+    struct bus_port port;       /* first: the driver's handle */
     struct bus_nats *next_port; /* registry of bus_nats_route */
     uint16_t number;
     unsigned pins;
@@ -154,10 +161,10 @@ struct bus_nats {
     pthread_t keeper;
 
     /* The driver's thread alone. */
-    uint32_t seen_link;           /* link of the last BUS_UP it polled; 0 after BUS_DOWN */
+    uint32_t seen_link;            /* link of the last BUS_UP it polled; 0 after BUS_DOWN */
     struct bus_nats_event *polled; /* what the last poll handed out */
 
-    pthread_mutex_t lock; /* guards all below */
+    pthread_mutex_t lock;    /* guards all below */
     pthread_cond_t work;     /* sender: a command, a lost link, stopping */
     pthread_cond_t tick;     /* keeper: an earlier due time, stopping */
     pthread_cond_t answered; /* bus_nats_request */

@@ -10,12 +10,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CONNECT_MS       2000
-#define PING_MS          5000
-#define PINGS_OUT        2
-#define WRITE_MS         5000
-#define RECONNECT_MS     250U
-#define SERVERS_MAX      16
+#define CONNECT_MS   2000
+#define PING_MS      5000
+#define PINGS_OUT    2
+#define WRITE_MS     5000
+#define RECONNECT_MS 250U
+#define SERVERS_MAX  16
 /* BUS_UP waits so long for the streams, so that a first publish does not meet an empty server. */
 #define ANNOUNCE_MS 1000U
 
@@ -47,6 +47,8 @@ static void link_down(struct bus_nats *b)
     bus_nats_command_drop_all(b);
     bus_nats_pull_lost(b);
     bus_nats_call_lost(b);
+    /* Nothing of this link may be told behind the next BUS_UP. */
+    (void)bus_nats_queue_due(b, UINT64_MAX);
     log_info("bus disconnected", log_text("bus", b->name));
     (void)pthread_cond_signal(&b->work);
 }
@@ -170,8 +172,8 @@ static natsStatus set_options(struct sender *s, natsOptions *options)
     char *one;
     while ((one = strsep(&rest, ",")) != NULL && count < SERVERS_MAX)
         servers[count++] = one;
-    void *closure = bus_nats_route_closure(
-        b, (struct bus_nats_route){.kind = ROUTE_LINK, .serial = s->link});
+    void *closure =
+        bus_nats_route_closure(b, (struct bus_nats_route){.kind = ROUTE_LINK, .serial = s->link});
     natsStatus status = natsOptions_SetServers(options, servers, count);
     free(urls);
     if (status == NATS_OK && b->user != NULL)
@@ -221,8 +223,8 @@ static natsStatus furnish(struct sender *s, char *inbox)
         bus_nats_unlock(b);
         if (subject == NULL)
             break;
-        status = subscribe(s, subject,
-                           (struct bus_nats_route){.kind = ROUTE_PLAIN, .serial = s->link});
+        status =
+            subscribe(s, subject, (struct bus_nats_route){.kind = ROUTE_PLAIN, .serial = s->link});
     }
     return status == NATS_OK ? natsConnection_FlushTimeout(s->connection, CONNECT_MS) : status;
 }
@@ -294,8 +296,8 @@ static natsStatus publish(struct sender *s, const struct bus_nats_command *c)
         return natsConnection_PublishRequest(s->connection, c->subject, c->reply, c->data.data,
                                              (int)c->data.length);
     natsMsg *msg = NULL;
-    natsStatus status = natsMsg_Create(&msg, c->subject, c->reply, (const char *)c->data.data,
-                                       (int)c->data.length);
+    natsStatus status =
+        natsMsg_Create(&msg, c->subject, c->reply, (const char *)c->data.data, (int)c->data.length);
     if (status == NATS_OK)
         status = natsMsgHeader_Set(msg, "Nats-Msg-Id", c->msg_id);
     if (status == NATS_OK)

@@ -32,8 +32,7 @@ static unsigned handle_of(const struct bus_nats *b, const struct bus_nats_read *
 static void put_command(struct bus_nats *b, const struct bus_nats_read *r,
                         enum bus_nats_command_kind kind, const char *subject)
 {
-    struct bus_nats_command *c =
-        bus_nats_command_new(kind, subject, NULL, NULL, span_of(NULL, 0));
+    struct bus_nats_command *c = bus_nats_command_new(kind, subject, NULL, NULL, span_of(NULL, 0));
     c->handle = handle_of(b, r);
     c->read_serial = r->serial;
     bus_nats_command_put(b, c);
@@ -55,8 +54,8 @@ static void let_go(struct bus_nats *b, struct bus_nats_read *r)
         char subject[256];
         (void)snprintf(subject, sizeof(subject), "%s.CONSUMER.DELETE.%s.%s", b->api, r->stream,
                        r->consumer);
-        bus_nats_command_put(b, bus_nats_command_new(COMMAND_PUBLISH, subject, NULL, NULL,
-                                                     span_of(NULL, 0)));
+        bus_nats_command_put(
+            b, bus_nats_command_new(COMMAND_PUBLISH, subject, NULL, NULL, span_of(NULL, 0)));
     }
     free(r->stream);
     r->stream = NULL;
@@ -80,8 +79,8 @@ static void end(struct bus_nats *b, struct bus_nats_read *r, const char *why, ui
 /* How many messages may be on their way: as many as fit what is left of the read's memory. */
 static unsigned pull_room(const struct bus_nats *b, const struct bus_nats_read *r)
 {
-    uint64_t left = b->read_window_bytes > r->queued_bytes ? b->read_window_bytes - r->queued_bytes
-                                                           : 0;
+    uint64_t left =
+        b->read_window_bytes > r->queued_bytes ? b->read_window_bytes - r->queued_bytes : 0;
     uint64_t room = base_min_u64(b->read_window, left / base_max_u64(r->biggest, 1));
     return room == 0 && r->queued_bytes == 0 ? 1 : (unsigned)room;
 }
@@ -140,8 +139,7 @@ static void create_consumer(struct bus_nats *b, struct bus_nats_read *r, uint64_
                              subject, NULL, span_of_text(body));
 }
 
-void bus_nats_pull_open(struct bus_nats *b, const char *stream, uint64_t after_seq,
-                        unsigned handle)
+void bus_nats_pull_open(struct bus_nats *b, const char *stream, uint64_t after_seq, unsigned handle)
 {
     CHECK(b->link != 0 && handle < BUS_NATS_HANDLES);
     if (handle >= b->read_count) {

@@ -234,8 +234,8 @@ bool bus_nats_wire_ack(struct span answer, struct bus_nats_wire_ack *out)
         return true;
     }
     uint64_t seq = 0;
-    if (!bus_nats_wire_field(answer, "stream", &raw) ||
-        !bus_nats_wire_field(answer, "seq", &raw) || !bus_nats_wire_u64(raw, &seq) || seq == 0)
+    if (!bus_nats_wire_field(answer, "stream", &raw) || !bus_nats_wire_field(answer, "seq", &raw) ||
+        !bus_nats_wire_u64(raw, &seq) || seq == 0)
         return false;
     *out = (struct bus_nats_wire_ack){.stored = true, .seq = seq};
     return true;
@@ -257,8 +257,8 @@ bool bus_nats_wire_delivery(const char *reply, struct bus_nats_wire_delivery *ou
             break;
         at = dot + 1;
     }
-    if ((count != SHORT_FORM && count < LONG_FORM) ||
-        !span_equal(tokens[0], span_of_text("$JS")) || !span_equal(tokens[1], span_of_text("ACK")))
+    if ((count != SHORT_FORM && count < LONG_FORM) || !span_equal(tokens[0], span_of_text("$JS")) ||
+        !span_equal(tokens[1], span_of_text("ACK")))
         return false;
     size_t stream = count == SHORT_FORM ? 2 : 4;
     struct bus_nats_wire_delivery d;

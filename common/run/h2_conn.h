@@ -56,7 +56,7 @@ struct h2_stream {
     struct h2_stream *next, *previous;
     int32_t id;
     enum h2_refusal refusal;
-    bool headers_ended, delivered, answered, request_ended, is_head;
+    bool headers_ended, delivered, answered, request_ended, upload_ended, is_head;
     uint64_t begun_ms, progress_ms;
     uint64_t answered_ms; /* when the whole answer had been sent; 0: not yet */
     size_t discarded;     /* bytes of a body that came after its answer */

@@ -338,6 +338,9 @@ static enum h2_refusal body_refusal(const struct h2_stream *stream, size_t more)
  * uploading take the reset for a failure and never look at the answer before it. */
 static void end_upload(struct h2_stream *stream)
 {
+    if (stream->answered_ms == 0 || stream->upload_ended) /* a reset would overtake the answer */
+        return;
+    stream->upload_ended = true;
     (void)nghttp2_submit_rst_stream(stream->conn->session, NGHTTP2_FLAG_NONE, stream->id,
                                     NGHTTP2_NO_ERROR);
     h2_conn_mark(stream->conn);
@@ -354,10 +357,8 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream_id, c
         return 0;
     if (stream->answered || stream->delivered) {
         /* The rest of a refused body is thrown away; nghttp2 still counts it for flow control. */
-        size_t enough = stream->server->options.body_bytes_max + H2_STREAM_WINDOW;
-        bool was_enough = stream->discarded > enough;
         stream->discarded += length;
-        if (!was_enough && stream->discarded > enough)
+        if (stream->discarded > stream->server->options.body_bytes_max + H2_STREAM_WINDOW)
             end_upload(stream);
         return 0;
     }

@@ -231,13 +231,6 @@ static void finish_if_empty(struct h2_server *s)
     uv_close((uv_handle_t *)&s->after_poll, on_handle_closed);
 }
 
-static void on_listener_closed(uv_handle_t *handle)
-{
-    struct h2_server *s = handle->data;
-    (void)close(s->listen_file);
-    on_handle_closed(handle);
-}
-
 static void on_drain_end(uv_timer_t *timer)
 {
     struct h2_server *s = container_of(timer, struct h2_server, drain_end);
@@ -253,7 +246,9 @@ void h2_server_drain(struct h2_server *s, uint32_t drain_ms, void (*done)(void *
     s->done = done;
     s->done_context = context;
     s->drain_began_ms = uv_now(s->options.loop);
-    uv_close((uv_handle_t *)&s->listener, on_listener_closed);
+    /* at once, so that whoever sees our GOAWAY finds the port closed */
+    uv_close((uv_handle_t *)&s->listener, on_handle_closed);
+    (void)close(s->listen_file);
     (void)uv_timer_start(&s->drain_end, on_drain_end, drain_ms, 0);
     (void)uv_timer_start(&s->sweep, on_sweep, DRAIN_SWEEP_MS, DRAIN_SWEEP_MS);
     for (struct h2_conn *c = s->conns; c != NULL; c = c->next)

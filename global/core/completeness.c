@@ -29,6 +29,13 @@ bool completeness_sums_match(const struct completeness_sums *sums,
            sums->duplicate == total->duplicate && sums->digest == total->digest;
 }
 
+bool completeness_sums_exceed(const struct completeness_sums *sums,
+                              const struct partial_total *total)
+{
+    return sums->rows >= total->rows && sums->counted >= total->counted &&
+           sums->duplicate >= total->duplicate && !completeness_sums_match(sums, total);
+}
+
 /* One number for a state of a minute; never 0. */
 static uint64_t fingerprint(const struct partial_total *total)
 {

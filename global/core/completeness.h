@@ -2,14 +2,17 @@
  * completeness: when a minute of one (region, partition) is complete at the globe.
  * Audience: global core, drivers, tests. Pure. Source: design 2.6 [rule], 4.8 [rule].
  *
- * The globe keeps books of its own per minute (rows, sums, sum of row digests), moved with each changed row. A
- * replica announces totals of the minutes that its watermark has passed. Announced totals are MET when
+ * The globe keeps books of its own per minute (rows, sums, sum of row digests), moved with each
+ * changed row. A replica announces totals of the minutes that its watermark has passed. Announced
+ * totals are MET when
  *   - our books equal them now, or
- *   - they equalled them once, or we once merged that very state whole (rows only grow: we still hold it), or
+ *   - they equalled them once, or we once merged that very state whole (rows only grow: we still
+ * hold it), or
  *   - this message is a whole answer whose rows add up to the totals that it announces.
- * A met total completes its minute only if the message that announced it names no missing edge: with one missing, the
- * watermark went on without it, so a minute met then is HELD until a later announcement or answer without one.
- * Once complete stays complete: later clicks still count, and later differences are healed. */
+ * A met total completes its minute only if the message that announced it names no missing edge:
+ * with one missing, the watermark went on without it, so a minute met then is HELD until a later
+ * announcement or answer without one. Once complete stays complete: later clicks still count, and
+ * later differences are healed. */
 #pragma once
 
 #include "common/base/bytes.h"
@@ -28,7 +31,7 @@ struct completeness_sums {
 
 struct completeness_book {
     struct completeness_sums own;
-    bool announced;       /* some replica has announced totals of this minute */
+    bool announced; /* some replica has announced totals of this minute */
     bool complete;
     uint64_t met[COMPLETENESS_MET_KEPT]; /* newest first; 0: none */
 };
@@ -46,33 +49,44 @@ struct completeness_row {
 void completeness_change(struct completeness_sums *sums, const struct completeness_row *old,
                          const struct completeness_row *new_);
 
-bool completeness_sums_match(const struct completeness_sums *sums, const struct partial_total *total);
+bool completeness_sums_match(const struct completeness_sums *sums,
+                             const struct partial_total *total);
 
 /* Judges one announced total and notes it in the book.
  * sound   the message names no missing edge
- * whole   this message, or it and its fellows, hold the whole minute: sums of their rows equal the totals */
+ * whole   this message, or it and its fellows, hold the whole minute: sums of their rows equal the
+ * totals */
 enum completeness_verdict completeness_judge(struct completeness_book *book,
                                              const struct partial_total *total, bool sound,
                                              bool whole);
 
-/* True if totals of `minute` may be announced at all under this watermark: only after the minute's end. */
+/* Do we hold at least as much as these totals, sum by sum? No proof, but for a minute that was
+ * complete before, the sign of a replica that lags behind another one: such a difference most often
+ * heals itself. */
+bool completeness_sums_exceed(const struct completeness_sums *sums,
+                              const struct partial_total *total);
+
+/* True if totals of `minute` may be announced at all under this watermark: only after the minute's
+ * end. */
 bool completeness_may_announce(uint32_t minute, uint64_t watermark_ms);
 
-/* Minutes before this are due to be announced by a replica whose watermark is there: the watermark has passed
- * their end by a further minute, more than the usual allowed lateness. One that was not is asked for. */
+/* Minutes before this are due to be announced by a replica whose watermark is there: the watermark
+ * has passed their end by a further minute, more than the usual allowed lateness. One that was not
+ * is asked for. */
 uint32_t completeness_due_before(uint64_t watermark_ms);
 
 void completeness_put(const struct completeness_book *book, struct buf *out);
 enum err WARN_UNUSED completeness_read(struct completeness_book *book, struct span bytes);
 
-/* 60 minutes of one (region, partition): bit i = minute i of the hour is complete under a map of `partitions`. */
+/* 60 minutes of one (region, partition): bit i = minute i of the hour is complete under a map of
+ * `partitions`. */
 struct completeness_hour {
     uint64_t bits;
     uint16_t partitions;
 };
 
-/* Marks a minute. A map with more partitions replaces marks of a smaller one (they spoke of other sets of ads);
- * one with fewer is ignored. Returns true on change. */
+/* Marks a minute. A map with more partitions replaces marks of a smaller one (they spoke of other
+ * sets of ads); one with fewer is ignored. Returns true on change. */
 bool completeness_hour_mark(struct completeness_hour *hour, uint8_t minute, uint16_t partitions);
 void completeness_hour_put(const struct completeness_hour *hour, struct buf *out);
 enum err WARN_UNUSED completeness_hour_read(struct completeness_hour *hour, struct span bytes);

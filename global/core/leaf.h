@@ -2,8 +2,8 @@
  * leaf: sealed values and sort keys of the globe's store.
  * Audience: global core, drivers, tests. Pure.
  *
- * Keys are big-endian, so that bytewise order is (ad, time) or (region, partition, time) order. Values end in
- * an XXH3-64 of what stands before, because LMDB does not notice a flipped bit. */
+ * Keys are big-endian, so that bytewise order is (ad, time) or (region, partition, time) order.
+ * Values end in an XXH3-64 of what stands before, because LMDB does not notice a flipped bit. */
 #pragma once
 
 #include "common/base/bytes.h"
@@ -13,8 +13,8 @@
 #define LEAF_KEY_BYTES 48
 
 enum leaf_table {
-    LEAF_TABLE_META,      /* version; position of each region's read: seq and digest of that message */
-    LEAF_TABLE_REGION,    /* region -> its card: name, partitions, watermark, missing edges */
+    LEAF_TABLE_META,   /* version; position of each region's read: seq and digest of that message */
+    LEAF_TABLE_REGION, /* region -> its card: name, partitions, watermark, missing edges */
     LEAF_TABLE_PARTITION, /* (region, partition) -> highest watermark, minutes accounted for */
     LEAF_TABLE_REPLICA,   /* (region, partition, replica) -> what it last said of itself */
     LEAF_TABLE_NAME,      /* ad -> ad_id */
@@ -43,19 +43,19 @@ void leaf_seal(struct buf *value);
 /* False when the checksum does not match; *out_body is then untouched. */
 bool leaf_open(struct span value, struct span *out_body);
 
-struct leaf_key leaf_key_version(void);                                /* META */
-struct leaf_key leaf_key_position(uint16_t region);                    /* META */
-struct leaf_key leaf_key_region(uint16_t region);                      /* REGION */
+struct leaf_key leaf_key_version(void);                                  /* META */
+struct leaf_key leaf_key_position(uint16_t region);                      /* META */
+struct leaf_key leaf_key_region(uint16_t region);                        /* REGION */
 struct leaf_key leaf_key_partition(uint16_t region, uint16_t partition); /* PARTITION */
 struct leaf_key leaf_key_replica(uint16_t region, uint16_t partition, const char *replica);
-struct leaf_key leaf_key_name(uint64_t ad_hash);                       /* NAME */
-struct leaf_key leaf_key_page(uint64_t ad_hash, uint32_t hour);        /* PAGE */
+struct leaf_key leaf_key_name(uint64_t ad_hash);                /* NAME */
+struct leaf_key leaf_key_page(uint64_t ad_hash, uint32_t hour); /* PAGE */
 struct leaf_key leaf_key_sketch(uint64_t ad_hash, uint32_t minute, uint16_t region,
-                                uint16_t partition);                   /* SKETCH */
+                                uint16_t partition);                                   /* SKETCH */
 struct leaf_key leaf_key_minute(uint16_t region, uint16_t partition, uint32_t minute); /* MINUTE */
-struct leaf_key leaf_key_hour(uint16_t region, uint16_t partition, uint32_t hour);     /* COMPLETE */
+struct leaf_key leaf_key_hour(uint16_t region, uint16_t partition, uint32_t hour); /* COMPLETE */
 struct leaf_key leaf_key_want(uint16_t region, uint16_t partition, uint8_t kind,
-                              uint64_t what);                          /* WANT */
+                              uint64_t what); /* WANT */
 
 /* The parts of keys that scans read back; false for a key of another shape. */
 bool leaf_page_of_key(struct span key, uint64_t *out_ad_hash, uint32_t *out_hour);

@@ -19,9 +19,8 @@ enum merge_rank merge_join(struct page_entry *stored, bool made, const struct pa
         return MERGE_OLDER;
     if (!made && row->generation > stored->generation) {
         /* A refold by an operator: what the older generation counted was wrong as a whole. */
-        *stored = (struct page_entry){.region = stored->region,
-                                      .partition = stored->partition,
-                                      .minute = stored->minute};
+        *stored = (struct page_entry){
+            .region = stored->region, .partition = stored->partition, .minute = stored->minute};
         rank = MERGE_NEWER;
     }
     stored->generation = row->generation;

@@ -20,7 +20,8 @@ void minute_books_done(struct minute_books *books)
 static struct minute_books_entry *slot_of(struct minute_books *books, uint32_t minute)
 {
     uint32_t mask = books->capacity - 1;
-    /* Minutes come in runs; a multiplication spreads a stride that would be a multiple of the capacity. */
+    /* Minutes come in runs; a multiplication spreads a stride that would be a multiple of the
+     * capacity. */
     uint32_t at = (minute * 2654435769u) & mask;
     while (books->slots[at].used && books->slots[at].minute != minute)
         at = (at + 1) & mask;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * minute_books: the books of the minutes that one partial touches, by minute: a small open-addressing table.
- * Audience: global core, drivers, tests. Pure. One thread at a time per object. */
+ * minute_books: the books of the minutes that one partial touches, by minute: a small
+ * open-addressing table. Audience: global core, drivers, tests. Pure. One thread at a time per
+ * object. */
 #pragma once
 
 #include "global/core/completeness.h"
@@ -23,5 +24,6 @@ struct minute_books {
 void minute_books_clear(struct minute_books *books);
 void minute_books_done(struct minute_books *books);
 
-/* The entry of `minute`, made (all zero but for minute and used) where absent. Valid until the next call. */
+/* The entry of `minute`, made (all zero but for minute and used) where absent. Valid until the next
+ * call. */
 struct minute_books_entry *minute_books_at(struct minute_books *books, uint32_t minute);

@@ -3,7 +3,8 @@
  *
  *   page   varint groups, then each group, ascending by (region, partition)
  *   group  varint region, varint partition, varint rows, then each row, ascending by minute
- *   row    u8 minute, u8 what (bits below), varint counted, then one varint for each bit set, in bit order */
+ *   row    u8 minute, u8 what (bits below), varint counted, then one varint for each bit set, in
+ * bit order */
 #include "global/core/page.h"
 
 #include <stdlib.h>
@@ -45,8 +46,7 @@ static struct page_entry *insert(struct page *p, uint32_t index)
         p->capacity = p->capacity == 0 ? 64 : p->capacity * 2;
         p->entries = base_realloc(p->entries, p->capacity * sizeof(p->entries[0]));
     }
-    memmove(p->entries + index + 1, p->entries + index,
-            (p->count - index) * sizeof(p->entries[0]));
+    memmove(p->entries + index + 1, p->entries + index, (p->count - index) * sizeof(p->entries[0]));
     p->count++;
     p->entries[index] = (struct page_entry){0};
     return &p->entries[index];

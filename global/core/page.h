@@ -2,8 +2,9 @@
  * page: all rows of one ad in one hour, packed: the unit that a query reads.
  * Audience: global core, drivers, tests. Pure. One thread at a time per object.
  *
- * Entries are keyed (region, partition, minute of the hour), sorted, distinct; the packed form is canonical (equal
- * entries give equal bytes). 24 such pages answer a one-day query; 4 to 8 bytes an entry. */
+ * Entries are keyed (region, partition, minute of the hour), sorted, distinct; the packed form is
+ * canonical (equal entries give equal bytes). 24 such pages answer a one-day query; 4 to 8 bytes an
+ * entry. */
 #pragma once
 
 #include "common/base/bytes.h"
@@ -13,10 +14,10 @@
 #define PAGE_MINUTES 60u
 
 struct page_entry {
-    uint16_t region;       /* the store's id of the region, not its place in a configuration */
+    uint16_t region; /* the store's id of the region, not its place in a configuration */
     uint16_t partition;
-    uint8_t minute;        /* of the hour, 0..59 */
-    bool has_sketch;       /* a sketch of this row lies in the sketch table */
+    uint8_t minute;  /* of the hour, 0..59 */
+    bool has_sketch; /* a sketch of this row lies in the sketch table */
     uint32_t generation;
     uint64_t counted, duplicate, late;
     uint64_t flagged[PARTIAL_FLAG_SLOTS];
@@ -31,14 +32,16 @@ struct page {
 void page_clear(struct page *p);
 void page_done(struct page *p);
 
-/* The entry of that key, made (all zero) where it is absent; *out_made tells. Valid until the next page_at. */
+/* The entry of that key, made (all zero) where it is absent; *out_made tells. Valid until the next
+ * page_at. */
 struct page_entry *page_at(struct page *p, uint16_t region, uint16_t partition, uint8_t minute,
                            bool *out_made);
 
 /* Appends the packed form. */
 void page_put(const struct page *p, struct buf *out);
 
-/* Replaces *p. ERR_FORMAT or ERR_TRUNCATED for what page_put cannot have written; *p is then empty. */
+/* Replaces *p. ERR_FORMAT or ERR_TRUNCATED for what page_put cannot have written; *p is then empty.
+ */
 enum err WARN_UNUSED page_read(struct page *p, struct span bytes);
 
 /* Walks a packed page without unpacking it. */

@@ -34,7 +34,8 @@ static int hex_value(char c)
     return -1;
 }
 
-/* Length of the UTF-8 sequence at `at` (RFC 3629: shortest form, no surrogates), 0 if it is none. */
+/* Length of the UTF-8 sequence at `at` (RFC 3629: shortest form, no surrogates), 0 if it is none.
+ */
 static size_t utf8_length(const uint8_t *at, size_t left)
 {
     uint8_t first = at[0];
@@ -53,7 +54,8 @@ static size_t utf8_length(const uint8_t *at, size_t left)
     return length;
 }
 
-/* Decodes `text` up to '&' or the end into out (of `size` bytes). *out_length may be SIZE_MAX: longer than that. */
+/* Decodes `text` up to '&' or the end into out (of `size` bytes). *out_length may be SIZE_MAX:
+ * longer than that. */
 static bool decode(const char *text, size_t length, const char *name, uint8_t *out, size_t size,
                    size_t *out_length, struct query_fault *fault)
 {
@@ -101,8 +103,8 @@ static bool take_ad(const char *text, size_t length, struct query *out, struct q
     return true;
 }
 
-static bool take_word(const char *text, size_t length, enum parameter parameter,
-                      struct query *out, struct query_fault *fault)
+static bool take_word(const char *text, size_t length, enum parameter parameter, struct query *out,
+                      struct query_fault *fault)
 {
     char word[16];
     size_t used = 0;
@@ -152,8 +154,7 @@ static bool take_time(const char *text, size_t length, const char *name, uint64_
     return true;
 }
 
-static bool check_span(struct query *q, uint64_t start_s, uint64_t end_s,
-                       struct query_fault *fault)
+static bool check_span(struct query *q, uint64_t start_s, uint64_t end_s, struct query_fault *fault)
 {
     const char *window = minute_window_name(q->window);
     uint64_t window_s = minute_window_minutes(q->window) * 60ULL;

@@ -18,15 +18,16 @@ struct query {
     enum query_consistency consistency;
 };
 
-/* Why a query is refused: the parameter at fault and the rule it breaks, in words that are safe to send back. */
+/* Why a query is refused: the parameter at fault and the rule it breaks, in words that are safe to
+ * send back. */
 struct query_fault {
     char parameter[40];
     char rule[160];
 };
 
-/* Reads the text behind '?' (not NULL). Refuses what it does not know, what comes twice, bad percent-encoding and a
- * bare '+' (some mean a space, some a plus: both have an unambiguous form). False: *out_fault is filled in and *out is
- * undefined. */
+/* Reads the text behind '?' (not NULL). Refuses what it does not know, what comes twice, bad
+ * percent-encoding and a bare '+' (some mean a space, some a plus: both have an unambiguous form).
+ * False: *out_fault is filled in and *out is undefined. */
 bool query_parse(const char *text, struct query *out, struct query_fault *out_fault);
 
 static inline struct span query_ad(const struct query *q)

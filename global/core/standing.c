@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * standing: what each replica last said of itself, and what follows for its partition and its region. */
+ * standing: what each replica last said of itself, and what follows for its partition and its
+ * region. */
 #include "global/core/standing.h"
 
 #include <stdlib.h>
@@ -88,10 +89,17 @@ static struct standing_replica *place_of(struct standing_partition *p, const cha
     return place;
 }
 
+static void take_missing(struct standing_replica *r, const struct partial *partial)
+{
+    r->missing.count = 0;
+    for (uint32_t i = 0; i < partial->edge_count; i++)
+        if (partial->edges[i].missing)
+            standing_names_add(&r->missing, partial->edges[i].edge);
+}
+
 static void take_edges(struct standing_replica *r, const struct partial *partial)
 {
     buf_clear(&r->edges);
-    r->missing.count = 0;
     buf_put_varint(&r->edges, partial->edge_count);
     for (uint32_t i = 0; i < partial->edge_count; i++) {
         const struct partial_edge *e = &partial->edges[i];
@@ -100,8 +108,6 @@ static void take_edges(struct standing_replica *r, const struct partial *partial
         buf_put_varint(&r->edges, e->floor);
         buf_put_varint(&r->edges, e->accepted);
         buf_put_u8(&r->edges, e->missing);
-        if (e->missing)
-            standing_names_add(&r->missing, e->edge);
     }
 }
 
@@ -121,8 +127,10 @@ bool standing_take(struct standing_partition *p, const struct partial *partial,
     r->duplicate = partial->duplicate;
     r->carried = partial->carried;
     r->missing_count = partial->missing_count;
-    /* A cut may be split over messages of which only one carries the edges. */
-    if (partial->edge_count > 0 || partial->missing_count == 0)
+    take_missing(r, partial);
+    /* A cut may be split over messages: all name the missing edges, the last one (with totals) the
+     * others too. */
+    if (partial->total_count > 0 || partial->edge_count > r->missing.count)
         take_edges(r, partial);
     p->partitions = (uint16_t)base_max_u64(p->partitions, partial->partitions);
     p->watermark_ms = base_max_u64(p->watermark_ms, partial->watermark_ms);
@@ -150,8 +158,7 @@ void standing_derive(struct standing_card *card, struct standing_partition *cons
     card->missing.count = 0;
     for (uint32_t i = 0; i < count; i++)
         if (partitions[i] != NULL)
-            card->partitions =
-                (uint16_t)base_max_u64(card->partitions, partitions[i]->partitions);
+            card->partitions = (uint16_t)base_max_u64(card->partitions, partitions[i]->partitions);
     uint64_t watermark_ms = card->partitions == 0 ? 0 : UINT64_MAX;
     for (uint32_t i = 0; i < card->partitions; i++) {
         const struct standing_partition *p = i < count ? partitions[i] : NULL;

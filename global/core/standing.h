@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * standing: what each replica last said of itself, and what follows for its partition and its region.
- * Audience: global core, drivers, tests. Pure. One thread at a time per object.
+ * standing: what each replica last said of itself, and what follows for its partition and its
+ * region. Audience: global core, drivers, tests. Pure. One thread at a time per object.
  *
- * Watermarks are the highest that any replica reached and never go back. Missing edges are those that the freshest
- * replica of each partition names (by the time of its stream). */
+ * Watermarks are the highest that any replica reached and never go back. Missing edges are those
+ * that the freshest replica of each partition names (by the time of its stream). */
 #pragma once
 
 #include "common/base/bytes.h"
@@ -25,20 +25,20 @@ struct standing_replica {
     uint64_t folded, counted, duplicate, carried;
     uint32_t missing_count; /* as said; names may say less */
     struct standing_names missing;
-    struct buf edges;       /* lines of the books, packed: for the balance */
+    struct buf edges; /* lines of the books, packed: for the balance */
 };
 
 struct standing_partition {
-    uint16_t partitions;    /* of the map that the latest partial named */
+    uint16_t partitions; /* of the map that the latest partial named */
     uint64_t watermark_ms;
-    uint32_t upto;          /* minutes below are announced or wanted; 0: none was announced yet */
+    uint32_t upto; /* minutes below are announced or wanted; 0: none was announced yet */
     uint32_t replica_count;
     struct standing_replica replicas[LIMIT_READERS];
 };
 void standing_partition_done(struct standing_partition *p);
 
-/* Takes the head of a partial. False, and nothing changes, if it is older than what the same store of that replica
- * said before (a repeat). *out_replica: the replica's place (NULL when false). */
+/* Takes the head of a partial. False, and nothing changes, if it is older than what the same store
+ * of that replica said before (a repeat). *out_replica: the replica's place (NULL when false). */
 bool standing_take(struct standing_partition *p, const struct partial *partial,
                    struct standing_replica **out_replica);
 
@@ -48,8 +48,8 @@ const struct standing_replica *standing_freshest(const struct standing_partition
 /* What queries need to know of a region. */
 struct standing_card {
     char name[LIMIT_REGION_NAME_BYTES + 1];
-    uint16_t partitions;    /* 0: never heard */
-    uint64_t watermark_ms;  /* minimum over its partitions; 0: some partition has none yet */
+    uint16_t partitions;   /* 0: never heard */
+    uint64_t watermark_ms; /* minimum over its partitions; 0: some partition has none yet */
     struct standing_names missing;
 };
 /* Derives the card (but for its name) from `count` partitions, some of which may be NULL. */

@@ -46,8 +46,8 @@ static uint32_t lower_bound(const struct want_list *list, uint16_t region, uint1
     return low;
 }
 
-static bool is_at(const struct want_list *list, uint32_t index, uint16_t region,
-                  uint16_t partition, enum want_list_kind kind, uint64_t what)
+static bool is_at(const struct want_list *list, uint32_t index, uint16_t region, uint16_t partition,
+                  enum want_list_kind kind, uint64_t what)
 {
     return index < list->count &&
            compare(&list->entries[index], region, partition, kind, what) == 0;
@@ -55,8 +55,7 @@ static bool is_at(const struct want_list *list, uint32_t index, uint16_t region,
 
 bool want_list_add(struct want_list *list, const struct want_list_entry *entry)
 {
-    uint32_t at =
-        lower_bound(list, entry->region, entry->partition, entry->kind, entry->what);
+    uint32_t at = lower_bound(list, entry->region, entry->partition, entry->kind, entry->what);
     if (is_at(list, at, entry->region, entry->partition, entry->kind, entry->what)) {
         struct want_list_entry *known = &list->entries[at];
         bool changed = known->held != entry->held || strcmp(known->replica, entry->replica) != 0;
@@ -98,6 +97,17 @@ const struct want_list_entry *want_list_find(const struct want_list *list, uint1
 {
     uint32_t at = lower_bound(list, region, partition, kind, what);
     return is_at(list, at, region, partition, kind, what) ? &list->entries[at] : NULL;
+}
+
+const struct want_list_entry *want_list_first(const struct want_list *list, uint16_t region,
+                                              uint16_t partition, enum want_list_kind kind)
+{
+    uint32_t at = lower_bound(list, region, partition, kind, 0);
+    if (at == list->count)
+        return NULL;
+    const struct want_list_entry *e = &list->entries[at];
+    bool found = e->region == region && e->partition == partition && e->kind == kind;
+    return found ? e : NULL;
 }
 
 const struct want_list_entry *want_list_held(const struct want_list *list, uint16_t region,

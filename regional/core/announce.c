@@ -53,9 +53,9 @@ bool announce_is_due(const struct fold *f, uint64_t time_ms)
     return now_s < last_s || (now_s - last_s) * 1000 >= f->options.partial_interval_ms;
 }
 
-/* The books of one edge. `all`: also of edges that are not missing. */
+/* The books of one edge. */
 static uint32_t put_edge(struct partial_edge *out, uint32_t room, const struct edge *e,
-                         uint64_t now_ms)
+                         uint64_t now_ms, bool missing)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < e->line_count && count < room; i++) {
@@ -67,17 +67,18 @@ static uint32_t put_edge(struct partial_edge *out, uint32_t room, const struct e
         out[count] = (struct partial_edge){.epoch = l->epoch,
                                            .floor = l->floor,
                                            .accepted = l->accepted,
-                                           .missing = e->missing};
+                                           .missing = missing};
         memcpy(out[count++].edge, e->name, sizeof(e->name));
     }
-    if (count == 0 && e->missing && room > 0) {
+    if (count == 0 && missing && room > 0) {
         out[0] = (struct partial_edge){.missing = true};
         memcpy(out[count++].edge, e->name, sizeof(e->name));
     }
     return count;
 }
 
-/* Missing edges are named in every message, the others' books in the last one of a cut. */
+/* Missing edges are named in every message, the others' books in the last one of a cut. An edge that is back is named
+ * until that last message: only then do totals speak for what it has brought. */
 static uint32_t put_edges(struct partial_edge *out, uint32_t room, const struct fold *f, bool all,
                           uint32_t *out_missing)
 {
@@ -85,10 +86,11 @@ static uint32_t put_edges(struct partial_edge *out, uint32_t room, const struct 
     for (unsigned pass = 0; pass < (all ? 2u : 1u); pass++) {
         for (uint32_t i = 0; i < f->edges.count; i++) {
             const struct edge *e = &f->edges.edges[i];
-            if (e->missing != (pass == 0))
+            bool missing = e->missing || (!all && e->told_missing);
+            if (missing != (pass == 0))
                 continue;
-            *out_missing += e->missing;
-            count += put_edge(out + count, room - count, e, f->stream_ms);
+            *out_missing += missing;
+            count += put_edge(out + count, room - count, e, f->stream_ms, missing);
         }
     }
     return count;
@@ -293,6 +295,8 @@ void announce_partial(struct fold *f, const struct announce_identity *who, uint6
     f->partial_ms = time_ms;
     f->partial_cut = f->cut;
     close_message(&d, false, true);
+    for (uint32_t i = 0; i < f->edges.count; i++)
+        f->edges.edges[i].told_missing = f->edges.edges[i].missing;
     draft_done(&d);
 }
 
@@ -319,7 +323,7 @@ static void add_large_minute(struct draft *d, struct minute_table *t)
         add_row(d, &t->rows[r], true);
     }
     add_total(d, t->minute);
-    close_message(d, false, true);
+    close_message(d, false, false);
 }
 
 void announce_whole(struct fold *f, const struct announce_identity *who, const uint32_t *minutes,
@@ -335,8 +339,8 @@ void announce_whole(struct fold *f, const struct announce_identity *who, const u
         add_name(&d, name);
     }
     if (d.name_count > 0)
-        close_message(&d, false, true);
-    for (uint32_t i = 0; i < minute_count; i++) {
+        close_message(&d, false, false);
+    for (uint32_t i = 0; i < minute_count && out->count < ANNOUNCE_ANSWERS_MAX; i++) {
         if (minutes[i] >= f->totals_next || minutes[i] < f->retired_below)
             continue;
         struct minute_table *t = horizon_find(&f->horizon, minutes[i]);
@@ -346,7 +350,7 @@ void announce_whole(struct fold *f, const struct announce_identity *who, const u
         bool overflows = t != NULL && (d.bytes + bytes > ANNOUNCE_BODY_BYTES ||
                                        d.row_count + t->row_count > LIMIT_PARTIAL_ROWS);
         if (d.total_count > 0 && (is_large || overflows))
-            close_message(&d, true, true);
+            close_message(&d, true, false);
         if (is_large) {
             add_large_minute(&d, t);
         } else {
@@ -355,6 +359,6 @@ void announce_whole(struct fold *f, const struct announce_identity *who, const u
         }
     }
     if (d.total_count > 0)
-        close_message(&d, true, true);
+        close_message(&d, true, false);
     draft_done(&d);
 }

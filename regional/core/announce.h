@@ -14,6 +14,9 @@
 #define ANNOUNCE_EDGE_BYTES (200u * 1024)
 #define ANNOUNCE_MESSAGE_BYTES (LIMIT_MESSAGE_BYTES / 4 * 3)
 
+/* Messages of one answer, about; the rest will be asked for again. */
+#define ANNOUNCE_ANSWERS_MAX 32u
+
 /* Who speaks. */
 struct announce_identity {
     char replica[LIMIT_READER_NAME_BYTES + 1];

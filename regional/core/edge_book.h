@@ -29,6 +29,7 @@ struct edge {
     char name[LIMIT_EDGE_NAME_BYTES + 1];
     bool enrolled;
     bool missing;  /* does not hold the watermark, but makes every answer incomplete */
+    bool told_missing; /* the last partial named it */
     bool given_up; /* written off as a whole: neither holds the watermark nor is missed */
     uint64_t newest_epoch; /* as the edge last said; 0: not known */
     uint32_t line_count, line_capacity;

@@ -46,7 +46,9 @@ uint32_t fold_closed_below(const struct fold *f)
 
 uint32_t fold_expired_below(const struct fold *f)
 {
-    return watermark_expired_below(f->watermark_ms, f->options.horizon_minutes);
+    uint32_t below = watermark_expired_below(f->watermark_ms, f->options.horizon_minutes);
+    /* A table that is gone stays gone, even when a restart brings a longer horizon. */
+    return below > f->retired_below ? below : f->retired_below;
 }
 
 uint32_t fold_day(const struct fold *f)

@@ -27,7 +27,7 @@ static void put_edges(struct buf *out, const struct edge_book *book)
     for (uint32_t i = 0; i < book->count; i++) {
         const struct edge *e = &book->edges[i];
         buf_put_block(out, span_of_text(e->name));
-        buf_put_u8(out, (uint8_t)(e->enrolled | e->missing << 1 | e->given_up << 2));
+        buf_put_u8(out, (uint8_t)(e->enrolled | e->missing << 1 | e->given_up << 2 | e->told_missing << 3));
         buf_put_u64(out, e->newest_epoch);
         buf_put_varint(out, e->line_count);
         for (uint32_t l = 0; l < e->line_count; l++)
@@ -109,6 +109,7 @@ static bool read_edges(struct edge_book *book, struct reader *r)
         e->enrolled = flags & 1;
         e->missing = flags & 2;
         e->given_up = flags & 4;
+        e->told_missing = flags & 8;
         e->newest_epoch = reader_u64(r);
         uint64_t lines = reader_varint(r), epoch_before = 0;
         for (uint64_t l = 0; l < lines; l++) {

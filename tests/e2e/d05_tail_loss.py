@@ -10,7 +10,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 # pylint: disable=wrong-import-position
 import shutil
 
-from e2e import Cluster, expect_exact, growth, step, stop_load, tell
+from e2e import Cluster, expect, expect_exact, growth, step, stop_load, tell
 
 
 def copy_store(nats):
@@ -40,6 +40,9 @@ def test():
         growth(c, 80000)
         fall_back(nats)
         growth(c, 80000)
+        for replica in c.replicas_of("us"):
+            failed = replica.metrics()["tributary_regional_alarm_proofs_failed_total"]
+            expect(failed > 0, f"{replica.name} has not noticed that its position was gone")
 
         step("what is lost had been read by nobody: the folds are down")
         for replica in c.replicas_of("us"):
@@ -52,6 +55,8 @@ def test():
         for replica in c.replicas_of("us"):
             replica.start()
         growth(c, 40000)
+        resent = sum(e.metrics()["tributary_edge_segments_resent_total"] for e in c.edges.values())
+        expect(resent > 0, "no edge has sent again what the bus had acknowledged and lost")
         stop_load(c, load)
         expect_exact(c, 60)
 

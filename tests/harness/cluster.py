@@ -39,6 +39,7 @@ class Cluster:
         self.bin = bin_folder or default_bin()
         self.topology = topology or TOPOLOGY
         self.keep = keep
+        binary = find_nats_server(ROOT)
         self.folder = state or tempfile.mkdtemp(prefix="tributary-")
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
         self.log_level = log_level
@@ -51,7 +52,6 @@ class Cluster:
         self.certificate = os.path.join(self.certs, "server.pem")
         self.key = os.path.join(self.certs, "server.key")
         self.dedupe_key = write_private(os.path.join(self.folder, "dedupe.key"), secrets.token_hex(16) + "\n")
-        binary = find_nats_server(ROOT)
         edges = [(edge, region) for region, parts in self.topology.items() for edge in parts["edges"]]
         self.nats = {region: Nats(region, self.folder, binary, [edge for edge, _ in edges])
                      for region in self.topology}

@@ -8,10 +8,10 @@ import subprocess
 import sys
 import time
 
-from cluster import Cluster
+from cluster import ROOT, Cluster
 from process import Failure, wait_for
 
-__all__ = ["Answer", "Cluster", "Failure", "ask", "click", "expect", "expect_exact", "growth", "kill_under_load",
+__all__ = ["Answer", "Cluster", "Failure", "ROOT", "ask", "click", "expect", "expect_exact", "growth", "kill_under_load",
            "stats", "step", "stop_load", "tell", "wait_count", "wait_for"]
 
 _started = time.monotonic()

@@ -139,7 +139,10 @@ suite() {
     local group started=$SECONDS groups=("$@")
     [ ${#groups[@]} -gt 0 ] || groups=(tidy unit tsan fuzz lint e2e)
     mkdir -p "$reports" build/lint
-    build asan
+    case "${groups[*]}" in
+    e2e | e2e/*) build asan tributary-edge tributary-regional tributary-global tributaryctl tributary-load ;;
+    *) build asan ;;
+    esac
     for group in "${groups[@]}"; do
         case $group in
         unit) suite_unit ;;

@@ -72,25 +72,27 @@ class Nats(Process):
         return f"nats://127.0.0.1:{self.port}"
 
     def permissions(self, user):
+        """(publish, subscribe) that a user needs, and nothing else."""
         r = self.region
-        api = f"$JS.{r}.API"
+        partials = f"PARTIALS_{r}"
         clicks = [f"CLICKS_{r}_{p}" for p in range(PARTITIONS)]
+        # The server maps $JS.<domain>.API to $JS.API before it looks at permissions; both names must be allowed.
+        api = lambda verbs: [f"{prefix}.{verb}" for prefix in (f"$JS.{r}.API", "$JS.API") for verb in verbs]
+        ensure = lambda streams: api([f"STREAM.{verb}.{s}" for s in streams for verb in ("CREATE", "INFO")])
         if user.startswith("edge-"):
             edge = user[len("edge-"):]
-            publish = [f"clicks.{r}.*.edge.{edge}"]
-            publish += [f"{api}.STREAM.{verb}.{s}" for s in clicks for verb in ("CREATE", "INFO")]
-            return publish, [f"floors.{r}.{edge}.*", "_INBOX.>"]
+            return [f"clicks.{r}.*.edge.{edge}", *ensure(clicks)], [f"floors.{r}.{edge}.*", "_INBOX.>"]
         if user == "regional":
-            return [f"clicks.{r}.*.tick.>", f"partials.{r}.>", f"floors.{r}.>", f"{api}.>", "$JS.ACK.>",
-                    "_INBOX.>"], [f"want.{r}.>", f"roster.{r}", "_INBOX.>"]
+            return [f"clicks.{r}.*.tick.>", f"partials.{r}.>", f"floors.{r}.>", "$JS.ACK.>", "_INBOX.>",
+                    *api([">"])], [f"want.{r}.>", f"roster.{r}", "_INBOX.>"]
         if user == "global":
-            s = f"PARTIALS_{r}"
-            verbs = [f"STREAM.{v}.{s}" for v in ("CREATE", "INFO", "MSG.GET")]
-            verbs += [f"CONSUMER.{v}.{s}" for v in ("CREATE", "CREATE.*", "NAMES", "LIST")]
-            verbs += [f"CONSUMER.{v}.{s}.>" for v in ("CREATE", "DURABLE.CREATE", "MSG.NEXT", "INFO", "DELETE")]
-            return [f"want.{r}.>", f"$JS.ACK.{s}.>", f"$JS.ACK.{r}.>"] + [f"{api}.{v}" for v in verbs], ["_INBOX.>"]
-        return [f"clicks.{r}.*.control", f"roster.{r}"] + [f"{api}.STREAM.{v}.{s}" for s in clicks + [f"PARTIALS_{r}"]
-                for v in ("CREATE", "INFO")], ["_INBOX.>"]
+            verbs = ["STREAM.MSG.GET", "CONSUMER.CREATE", "CONSUMER.CREATE.*", "CONSUMER.NAMES"]
+            below = ["CONSUMER.CREATE", "CONSUMER.DURABLE.CREATE", "CONSUMER.MSG.NEXT", "CONSUMER.INFO",
+                     "CONSUMER.DELETE"]
+            return [f"want.{r}.>", f"$JS.ACK.{partials}.>", f"$JS.ACK.{r}.>", *ensure([partials]),
+                    *api([f"{verb}.{partials}" for verb in verbs]),
+                    *api([f"{verb}.{partials}.>" for verb in below])], ["_INBOX.>"]
+        return [f"clicks.{r}.*.control", f"roster.{r}", *ensure(clicks + [partials])], ["_INBOX.>"]
 
     def prepare(self):
         for old in glob.glob(os.path.join(self.folder, "nats-server_*.ports")):

@@ -54,7 +54,8 @@ struct sender {
     uint64_t lines_before; /* bytes handed to the ledger already */
     uint64_t lines_us;
     uint64_t next_number, open, made;
-    bool closing; /* connections are being freed */
+    uint64_t answered_us; /* when the last answer came */
+    bool closing;         /* connections are being freed */
 };
 
 static volatile sig_atomic_t stop_wanted;
@@ -225,6 +226,7 @@ static void on_done(struct load_exchange *x, enum load_outcome outcome)
     struct sender *s = r->sender;
     s->open--;
     if (outcome == LOAD_ANSWERED) {
+        s->answered_us = x->ended_us;
         on_answer(s, r);
         return;
     }
@@ -318,7 +320,9 @@ static void write_lines(struct sender *s, uint64_t now)
 static bool making_is_over(const struct sender *s, uint64_t now)
 {
     const struct load_send_options *o = s->options;
-    return stop_wanted || (o->clicks && s->made >= o->clicks) ||
+    /* Nobody has answered for as long as we would wait at the end: it is the end. */
+    bool deserted = (double)(now - s->answered_us) > o->drain_seconds * 1e6;
+    return stop_wanted || deserted || (o->clicks && s->made >= o->clicks) ||
            (o->seconds > 0 && (double)(now - s->tally.started_us) >= o->seconds * 1e6);
 }
 
@@ -403,7 +407,7 @@ int load_send(const struct load_send_options *options)
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     open_all(&s);
-    s.tally.started_us = load_mono_us();
+    s.tally.started_us = s.answered_us = load_mono_us();
     run(&s);
     s.tally.ended_us = load_mono_us();
     s.closing = true;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "common/base/bus.h"
+#include "tests/sim/sim_fuse.h"
 
 struct sim_bus_server;
 
@@ -54,3 +55,25 @@ void sim_bus_recreate(struct sim_bus_server *s, const char *stream);
 /* Borrowed; false if not there. */
 bool sim_bus_message(const struct sim_bus_server *s, const char *stream, uint64_t seq,
                      struct span *out_data, uint64_t *out_time_ms);
+
+/* For simulations. */
+
+/* Sees every message as the server takes it: stored under stream and seq, or plain (stream NULL). */
+void sim_bus_watch(struct sim_bus_server *s,
+                   void (*spy)(void *context, const char *subject, struct span data, const char *stream, uint64_t seq),
+                   void *context);
+/* Ends all reads of a stream, as when its consumer is deleted (BUS_READ_END). */
+void sim_bus_end_reads(struct sim_bus_server *s, const char *stream);
+/* When the next delayed publish arrives; UINT64_MAX: none is under way. */
+uint64_t sim_bus_delayed_ms(const struct sim_bus_server *s);
+/* One direction of the link swallows everything: out, what the client says; in, what it would hear. */
+void sim_bus_mute(struct bus_port *client, bool out, bool in);
+/* This client's own latency, on top of the server's. */
+void sim_bus_lag(struct bus_port *client, uint64_t ms);
+/* An unknown outcome is told so much later; 0 at first. */
+void sim_bus_timeout(struct bus_port *client, uint64_t ms);
+void sim_bus_fuse(struct bus_port *client, struct sim_fuse *fuse);
+/* `ready` is told when poll will have something. */
+void sim_bus_ready(struct bus_port *client, void (*ready)(void *context, uint64_t due_ms), void *context);
+/* When poll has something to give; UINT64_MAX: nothing is under way. */
+uint64_t sim_bus_due_ms(struct bus_port *client);

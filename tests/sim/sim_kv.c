@@ -34,6 +34,7 @@ struct sim_kv {
     enum err fail_err;
     bool fail_applied;
     uint64_t commits, bytes, bytes_max;
+    struct sim_fuse *fuse;
 };
 
 struct sim_txn {
@@ -232,6 +233,10 @@ static enum err sim_kv_end(struct kv_txn *txn, bool commit)
             err = s->fail_err;
             apply = s->fail_applied;
         }
+        if (apply && s->undo_count > 0 && !sim_fuse_burn(s->fuse))
+            apply = false;
+        if (s->fuse != NULL && s->fuse->blown)
+            err = ERR_KV_IO; /* the process died in the commit, before it or after it took effect */
         if (apply) {
             keep(s);
             s->commits++;
@@ -321,6 +326,16 @@ uint64_t sim_kv_entries(const struct kv_port *kv, unsigned table)
     const struct sim_kv *s = (const struct sim_kv *)(const void *)kv;
     CHECK(table < s->table_count);
     return s->tables[table].count;
+}
+
+uint64_t sim_kv_bytes(const struct kv_port *kv)
+{
+    return ((const struct sim_kv *)(const void *)kv)->bytes;
+}
+
+void sim_kv_fuse(struct kv_port *kv, struct sim_fuse *fuse)
+{
+    sim_of(kv)->fuse = fuse;
 }
 
 void sim_kv_limit(struct kv_port *kv, uint64_t bytes_max)

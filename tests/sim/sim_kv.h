@@ -4,6 +4,7 @@
 #pragma once
 
 #include "common/base/kv.h"
+#include "tests/sim/sim_fuse.h"
 
 struct kv_port *sim_kv_new(unsigned table_count);
 void sim_kv_free(struct kv_port *kv);
@@ -20,3 +21,6 @@ struct kv_port *sim_kv_clone(const struct kv_port *kv);
 uint64_t sim_kv_entries(const struct kv_port *kv, unsigned table);
 /* Puts beyond this many bytes of keys and values fail with ERR_KV_FULL; 0: no bound. */
 void sim_kv_limit(struct kv_port *kv, uint64_t bytes_max);
+/* Bytes of keys and values that it holds. */
+uint64_t sim_kv_bytes(const struct kv_port *kv);
+void sim_kv_fuse(struct kv_port *kv, struct sim_fuse *fuse);

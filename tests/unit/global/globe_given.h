@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * globe_given: a small world for tests of the globe's drivers: buses, a store, a clock, and toy replicas that speak
- * as a region's fold would. Audience: tests. Everything is `static inline`: a test program is one file. */
+ * globe_given: a small world for tests of the globe's drivers: buses, a store, a clock, and toy
+ * replicas that speak as a region's fold would. Audience: tests. Everything is `static inline`: a
+ * test program is one file. */
 #pragma once
 
 #include "common/base/hash.h"
@@ -19,11 +20,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define GIVEN_REGIONS 2
+#define GIVEN_REGIONS    2
 #define GIVEN_PARTITIONS 2
-#define GIVEN_ROWS 512
-#define GIVEN_NOW_MS 1700000000000ULL
-#define GIVEN_MINUTE ((uint32_t)(GIVEN_NOW_MS / MINUTE_MS))
+#define GIVEN_ROWS       512
+#define GIVEN_NOW_MS     1700000000000ULL
+#define GIVEN_MINUTE     ((uint32_t)(GIVEN_NOW_MS / MINUTE_MS))
 
 struct given_world {
     const char *regions[GIVEN_REGIONS];
@@ -44,7 +45,8 @@ static inline struct merger_options given_options(struct given_world *w)
         .bite_messages = w->bite_messages,
     };
     for (unsigned i = 0; i < GIVEN_REGIONS; i++) {
-        strcpy(options.regions[i].name, w->regions[i]);
+        (void)snprintf(options.regions[i].name, sizeof(options.regions[i].name), "%s",
+                       w->regions[i]);
         options.regions[i].bus = w->buses[i];
     }
     return options;
@@ -141,11 +143,12 @@ struct given_replica {
     char name[16];
     struct bus_port *bus;
     uint64_t store_id, cut;
-    uint32_t closed_before; /* minutes below are closed; totals were sent for those below `told_before` */
+    uint32_t closed_before; /* minutes below are closed; totals were sent for those below
+                               `told_before` */
     uint32_t told_before;
-    char missing[16];       /* the name of a missing edge, or "" */
-    bool nameless;          /* sends no names */
-    unsigned split;         /* whole answers in so many rows a message; 0: all in one */
+    char missing[16]; /* the name of a missing edge, or "" */
+    bool nameless;    /* sends no names */
+    unsigned split;   /* whole answers in so many rows a message; 0: all in one */
     unsigned wants_heard;
     uint64_t folded, counted, duplicate;
     struct given_row rows[GIVEN_ROWS];
@@ -158,7 +161,7 @@ static inline struct given_replica *given_replica(struct given_world *w, unsigne
     r->world = w;
     r->region = region;
     r->partition = partition;
-    strcpy(r->name, name);
+    (void)snprintf(r->name, sizeof(r->name), "%s", name);
     r->bus = sim_bus_client(w->servers[region]);
     r->store_id = hash_checksum(span_of_text(name), partition + 10 * region);
     r->closed_before = r->told_before = GIVEN_MINUTE;
@@ -181,7 +184,7 @@ static inline struct given_row *given_row_of(struct given_replica *r, const char
         cr_assert_lt(++i, GIVEN_ROWS);
     if (!r->rows[i].used) {
         r->rows[i].used = true;
-        strcpy(r->rows[i].ad, ad);
+        (void)snprintf(r->rows[i].ad, sizeof(r->rows[i].ad), "%s", ad);
         r->rows[i].minute = minute;
     }
     return &r->rows[i];
@@ -216,8 +219,8 @@ static inline struct partial given_head(struct given_replica *r)
         .counted = r->counted,
         .duplicate = r->duplicate,
     };
-    strcpy(p.region, r->world->regions[r->region]);
-    strcpy(p.replica, r->name);
+    (void)snprintf(p.region, sizeof(p.region), "%s", r->world->regions[r->region]);
+    (void)snprintf(p.replica, sizeof(p.replica), "%s", r->name);
     return p;
 }
 
@@ -276,8 +279,7 @@ static inline void given_publish(struct given_replica *r, const struct partial *
 {
     struct buf message = {0};
     partial_write(&message, p);
-    struct subject subject =
-        subject_partial(r->world->regions[r->region], r->partition, r->name);
+    struct subject subject = subject_partial(r->world->regions[r->region], r->partition, r->name);
     cr_assert_eq(bus_publish(r->bus, subject.text, NULL, buf_span(&message), 1), ERR_OK);
     buf_done(&message);
 }
@@ -402,7 +404,7 @@ static inline struct given_answer given_ask(struct given_world *w, const char *a
                       .start_minute = start,
                       .end_minute = end,
                       .points = end - start};
-    strcpy(q.ad_id, ad);
+    (void)snprintf(q.ad_id, sizeof(q.ad_id), "%s", ad);
     q.ad_id_length = strlen(ad);
     struct global_reader *reader = global_reader_new(&options);
     struct stats_json_answer found;

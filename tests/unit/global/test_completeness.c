@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A minute is complete by a match or a whole answer, never while an edge is missing, and for good. */
+ * A minute is complete by a match or a whole answer, never while an edge is missing, and for good.
+ */
 #include "global/core/completeness.h"
 
 #include "common/base/minute.h"
@@ -9,8 +10,8 @@
 
 TestSuite(completeness, .timeout = 30);
 
-static const struct partial_total some = {.minute = 7, .rows = 2, .counted = 10, .duplicate = 1,
-                                          .digest = 99};
+static const struct partial_total some = {
+    .minute = 7, .rows = 2, .counted = 10, .duplicate = 1, .digest = 99};
 
 static struct completeness_book book_like(const struct partial_total *t)
 {
@@ -114,8 +115,10 @@ Test(completeness, nothing_is_announced_before_the_end_of_its_minute)
 
 Test(completeness, a_book_reads_back_and_no_truncation_does)
 {
-    struct completeness_book book = {.own = {3, UINT64_MAX, 5, 0x123456789}, .announced = true,
-                                     .complete = true, .met = {7, 8, 9}};
+    struct completeness_book book = {.own = {3, UINT64_MAX, 5, 0x123456789},
+                                     .announced = true,
+                                     .complete = true,
+                                     .met = {7, 8, 9}};
     struct completeness_book back = {0};
     struct buf bytes = {0};
     completeness_put(&book, &bytes);

@@ -1,55 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The merger holds rows and position together, heals what the bus lost, and says complete only where it is proven. */
-#include "globe_given.h"
-
-static struct given_world *w;
-/* One replica of each partition of each region. */
-static struct given_replica *r[GIVEN_REGIONS][GIVEN_PARTITIONS];
-
-static void setup(void)
-{
-    w = given_world();
-    for (unsigned i = 0; i < GIVEN_REGIONS; i++)
-        for (unsigned p = 0; p < GIVEN_PARTITIONS; p++)
-            r[i][p] = given_replica(w, i, p, i == 0 ? "us-r1" : "eu-r1");
-}
-
-static void teardown(void)
-{
-    for (unsigned i = 0; i < GIVEN_REGIONS; i++)
-        for (unsigned p = 0; p < GIVEN_PARTITIONS; p++)
-            given_replica_free(r[i][p]);
-    given_world_free(w);
-}
+ * The merger heals what the bus lost, and says complete only where it is proven. */
+#include "merger_given.h"
 
 TestSuite(global_merger, .init = setup, .fini = teardown, .timeout = 60);
-
-static void close_minutes(uint32_t n)
-{
-    given_pass_ms(w, n * MINUTE_MS);
-    for (unsigned i = 0; i < GIVEN_REGIONS; i++)
-        for (unsigned p = 0; p < GIVEN_PARTITIONS; p++)
-            r[i][p]->closed_before += n;
-}
-
-static void cut_all(void)
-{
-    for (unsigned i = 0; i < GIVEN_REGIONS; i++)
-        for (unsigned p = 0; p < GIVEN_PARTITIONS; p++)
-            given_cut(r[i][p]);
-}
-
-static void answer_all(void)
-{
-    for (unsigned i = 0; i < GIVEN_REGIONS; i++)
-        for (unsigned p = 0; p < GIVEN_PARTITIONS; p++)
-            (void)given_answer(r[i][p]);
-}
-
-static void run(void)
-{
-    cr_assert_eq(given_run(w), ERR_OK);
-}
 
 Test(global_merger, clicks_of_all_regions_add_up_and_a_closed_minute_is_complete)
 {
@@ -179,7 +132,8 @@ Test(global_merger, a_want_that_is_lost_is_sent_again_with_growing_pauses)
         before = given_view(w).wants_sent;
     }
     for (unsigned s = 1; s < 200; s++)
-        cr_assert_eq(sent_at[s], s == 2 || s == 6 || s == 14 || s == 30 || s == 62 || s == 122 || s == 182,
+        cr_assert_eq(sent_at[s],
+                     s == 2 || s == 6 || s == 14 || s == 30 || s == 62 || s == 122 || s == 182,
                      "%u s: %u", s, sent_at[s]);
 }
 
@@ -280,7 +234,7 @@ Test(global_merger, while_an_edge_is_missing_no_further_minute_becomes_complete)
     run();
     given_expect(w, ad, GIVEN_MINUTE, 0, true);
     given_click(r[0][0], ad, GIVEN_MINUTE + 1, 1, 2, 0);
-    strcpy(r[0][0]->missing, "us-e2");
+    (void)snprintf(r[0][0]->missing, sizeof(r[0][0]->missing), "%s", "us-e2");
     close_minutes(1);
     cut_all();
     run();
@@ -401,12 +355,12 @@ Test(global_merger, a_replica_speaks_only_for_itself)
         .ad_hash = hash_ad(span_of_text("x")), .minute = GIVEN_MINUTE, .counted = 1};
     p.rows = &row;
     p.row_count = 1;
-    strcpy(p.region, "eu"); /* in the stream of us */
+    (void)snprintf(p.region, sizeof(p.region), "%s", "eu"); /* in the stream of us */
     given_publish(r[0][0], &p);
-    strcpy(p.region, "us");
-    strcpy(p.replica, "us-r9"); /* on the subject of us-r1 */
+    (void)snprintf(p.region, sizeof(p.region), "%s", "us");
+    (void)snprintf(p.replica, sizeof(p.replica), "%s", "us-r9"); /* on the subject of us-r1 */
     given_publish(r[0][0], &p);
-    strcpy(p.replica, "us-r1");
+    (void)snprintf(p.replica, sizeof(p.replica), "%s", "us-r1");
     p.partition = 1; /* on the subject of partition 0 */
     given_publish(r[0][0], &p);
     run();
@@ -431,189 +385,24 @@ Test(global_merger, a_damaged_message_is_skipped_and_its_clicks_are_healed)
     given_expect(w, ad, GIVEN_MINUTE, 2, true);
 }
 
-/* -- crashes and positions ----------------------------------------------------------------- */
-
-/* A little history: several cuts, late clicks, minutes that close. */
-static void history(unsigned cuts)
+Test(global_merger, a_watermark_that_leaps_asks_for_a_horizon_at_most)
 {
-    for (unsigned i = 0; i < cuts; i++) {
-        for (unsigned region = 0; region < GIVEN_REGIONS; region++)
-            for (unsigned p = 0; p < GIVEN_PARTITIONS; p++)
-                given_click(r[region][p], given_ad((uint16_t)p, i % 3), GIVEN_MINUTE + i / 2,
-                            i * 7 + p, 1 + i, i % 2);
-        if (i % 2 == 1)
-            close_minutes(1);
-        cut_all();
-    }
-}
-
-static const unsigned settled[] = {LEAF_TABLE_META,     LEAF_TABLE_NAME,   LEAF_TABLE_PAGE,
-                                   LEAF_TABLE_SKETCH,   LEAF_TABLE_MINUTE, LEAF_TABLE_COMPLETE,
-                                   LEAF_TABLE_WANT,     LEAF_TABLE_REGION, LEAF_TABLE_PARTITION,
-                                   LEAF_TABLE_REPLICA};
-
-static void digests(uint64_t out[countof(settled)])
-{
-    for (unsigned i = 0; i < countof(settled); i++)
-        out[i] = given_digest(w->kv, settled[i]);
-}
-
-/* Fails the n-th commit, with and without its changes, and starts again, for every n. */
-static void crash_at_every_commit(uint32_t bite_messages)
-{
-    uint64_t expected[countof(settled)];
-    uint64_t found[countof(settled)];
-    w->bite_messages = bite_messages;
-    given_crash(w);
-    given_start(w);
-    history(7);
-    struct kv_port *empty = sim_kv_clone(w->kv);
-    uint64_t began = sim_kv_commits(w->kv);
-    run();
-    digests(expected);
-    uint64_t commits = sim_kv_commits(w->kv) - began;
-    cr_assert_geq(commits, 28 / bite_messages);
-
-    for (unsigned n = 1; n <= 2 * commits; n++) {
-        given_crash(w);
-        sim_kv_free(w->kv);
-        w->kv = sim_kv_clone(empty);
-        given_start(w);
-        sim_kv_fail_commit(w->kv, (n + 1) / 2, ERR_KV_IO, n % 2 == 0);
-        cr_assert_eq(given_run(w), ERR_KV_IO, "commit %u", n);
-        given_crash(w);
-        given_start(w);
-        run();
-        digests(found);
-        for (unsigned i = 0; i < countof(settled); i++)
-            cr_assert_eq(found[i], expected[i], "commit %u: table %s", n,
-                         leaf_table_names[settled[i]]);
-        cr_assert_eq(given_view(w).wants_sent, 0); /* nothing had to be healed */
-    }
-    sim_kv_free(empty);
-}
-
-Test(global_merger, a_crash_at_any_commit_leaves_rows_and_position_together)
-{
-    crash_at_every_commit(1);
-}
-
-Test(global_merger, a_crash_at_any_commit_of_many_messages_leaves_rows_and_position_together)
-{
-    crash_at_every_commit(4);
-}
-
-Test(global_merger, a_full_store_stops_nothing_for_good)
-{
-    const char *ad = given_ad(0, 0);
-    given_click(r[0][0], ad, GIVEN_MINUTE, 1, 2, 0);
     close_minutes(1);
     cut_all();
-    sim_kv_limit(w->kv, 200);
-    uint32_t idle_ms = 0;
-    for (unsigned i = 0; i < 20; i++)
-        cr_assert_eq(merger_step(w->merger, &idle_ms), ERR_OK);
-    cr_assert_gt(idle_ms, 0);
-    cr_assert_gt(given_view(w).commit_failures, 0);
-
-    sim_kv_limit(w->kv, 0);
-    given_pass_ms(w, 1000);
     run();
-    given_pass_ms(w, 1000);
-    run();
-
-    given_expect(w, ad, GIVEN_MINUTE, 2, true);
-}
-
-Test(global_merger, reading_a_stream_again_changes_nothing)
-{
-    uint64_t before[countof(settled)];
-    uint64_t after[countof(settled)];
-    history(8);
-    run();
-    digests(before);
-    struct kv_txn *txn;
-    cr_assert_eq(kv_begin(w->kv, true, &txn), ERR_OK);
-    for (uint16_t id = 1; id <= GIVEN_REGIONS; id++) {
-        struct leaf_key key = leaf_key_position(id);
-        kv_del(txn, LEAF_TABLE_META, leaf_key_span(&key));
+    struct partial p = given_head(r[0][0]);
+    for (unsigned i = 0; i < 10; i++) { /* a clock that was never right: ten years on */
+        p.watermark_ms = minute_start_ms(GIVEN_MINUTE) + 10ULL * 365 * 86400 * 1000;
+        p.cut++;
+        given_publish(r[0][0], &p);
     }
-    cr_assert_eq(kv_commit(&txn), ERR_OK);
-
-    given_crash(w);
-    given_start(w);
     run();
 
-    digests(after);
-    for (unsigned i = 0; i < countof(settled); i++)
-        cr_assert_eq(after[i], before[i], "table %s", leaf_table_names[settled[i]]);
-    cr_assert_gt(given_view(w).messages, 0);
-    cr_assert_eq(given_view(w).rows_changed, 0);
+    cr_assert_leq(given_view(w).minutes_wanted, LIMIT_HORIZON_MINUTES);
+    cr_assert_gt(given_view(w).minutes_wanted, LIMIT_HORIZON_MINUTES - 20);
 }
 
-Test(global_merger, a_stream_that_lost_its_tail_is_read_again)
-{
-    const char *ad = given_ad(0, 0);
-    given_click(r[0][0], ad, GIVEN_MINUTE, 1, 2, 0);
-    given_cut(r[0][0]);
-    given_click(r[0][0], ad, GIVEN_MINUTE, 2, 2, 0);
-    given_cut(r[0][0]);
-    given_click(r[0][0], ad, GIVEN_MINUTE, 3, 2, 0);
-    given_cut(r[0][0]);
-    run();
-    cr_assert_eq(given_view(w).regions[0].position, 3);
-    sim_bus_cut(w->buses[0]);
-    sim_bus_lose_tail(w->servers[0], "PARTIALS_us", 1);
-    /* The numbers are used again, beyond the old position, by messages that must not be skipped. */
-    for (unsigned i = 0; i < 4; i++) {
-        given_click(r[0][0], ad, GIVEN_MINUTE, 10 + i, 1, 0);
-        given_cut(r[0][0]);
-    }
-    sim_bus_heal(w->buses[0]);
-    run();
-
-    cr_assert_eq(given_view(w).proofs_failed, 1);
-    cr_assert_eq(given_view(w).regions[0].position, 5);
-    given_expect(w, ad, GIVEN_MINUTE, 10, false);
-}
-
-Test(global_merger, a_stream_made_anew_is_read_from_its_start)
-{
-    const char *ad = given_ad(0, 0);
-    given_click(r[0][0], ad, GIVEN_MINUTE, 1, 2, 0);
-    given_cut(r[0][0]);
-    given_cut(r[0][0]);
-    run();
-    given_crash(w);
-    sim_bus_recreate(w->servers[0], "PARTIALS_us");
-    given_click(r[0][0], ad, GIVEN_MINUTE, 2, 1, 0);
-    given_cut(r[0][0]);
-    given_start(w);
-    run();
-
-    cr_assert_eq(given_view(w).proofs_failed, 1);
-    cr_assert_eq(given_view(w).regions[0].position, 1);
-    given_expect(w, ad, GIVEN_MINUTE, 3, false);
-}
-
-Test(global_merger, a_proven_position_reads_on_behind_it)
-{
-    history(3);
-    run();
-    uint64_t messages = given_view(w).messages;
-    sim_bus_cut(w->buses[0]);
-    run();
-    cr_assert_not(given_view(w).regions[0].up);
-    given_cut(r[0][0]);
-    sim_bus_heal(w->buses[0]);
-    run();
-
-    cr_assert_eq(given_view(w).messages, messages + 1);
-    cr_assert_eq(given_view(w).proofs, 1);
-    cr_assert_eq(given_view(w).proofs_failed, 0);
-}
-
-Test(global_merger, what_is_wanted_is_remembered_over_a_restart)
+Test(global_merger, a_minute_that_left_the_horizon_is_given_up_and_stays_open)
 {
     const char *ad = given_ad(0, 0);
     given_click(r[0][0], ad, GIVEN_MINUTE, 1, 5, 0);
@@ -624,84 +413,66 @@ Test(global_merger, what_is_wanted_is_remembered_over_a_restart)
     p.total_count = 1;
     given_publish(r[0][0], &p);
     run();
-    (void)given_view(w);
-    given_crash(w);
-    given_start(w);
     cr_assert_eq(given_view(w).minutes_wanted, 1);
-    given_pass_ms(w, 2000);
+    uint32_t last = GIVEN_MINUTE + LIMIT_HORIZON_MINUTES + 3;
+    p.watermark_ms = minute_start_ms(last);
+    p.cut++;
+    total = (struct partial_total){.minute = last - 1};
+    given_publish(r[0][0], &p);
     run();
 
-    cr_assert_geq(given_answer(r[0][0]), 1);
-    run();
-    cr_assert_eq(given_view(w).minutes_wanted, 0);
-    given_cut(r[0][1]);
-    given_cut(r[1][0]);
-    given_cut(r[1][1]);
-    run();
-    given_expect(w, ad, GIVEN_MINUTE, 5, true);
+    cr_assert_eq(given_view(w).minutes_given_up, 1);
+    given_expect(w, ad, GIVEN_MINUTE, 0, false);
 }
 
-Test(global_merger, a_region_keeps_its_rows_when_the_configuration_lists_it_elsewhere)
+Test(global_merger, a_replica_that_lags_with_late_clicks_is_not_asked_at_once)
 {
     const char *ad = given_ad(0, 0);
-    given_click(r[0][0], ad, GIVEN_MINUTE, 1, 5, 0);
-    given_click(r[1][0], ad, GIVEN_MINUTE, 1, 3, 0);
+    given_click(r[0][0], ad, GIVEN_MINUTE, 1, 2, 0);
+    close_minutes(1);
     cut_all();
     run();
-    given_crash(w);
-    const char *first = w->regions[0];
-    w->regions[0] = w->regions[1];
-    w->regions[1] = first;
-    struct sim_bus_server *server = w->servers[0];
-    w->servers[0] = w->servers[1];
-    w->servers[1] = server;
-    given_start(w);
+    uint64_t asked = given_view(w).wants_sent;
+    struct partial p = given_head(r[0][0]);
+    struct partial_total total = given_total(r[0][0], GIVEN_MINUTE);
+    total.counted--; /* what a slower replica would say of a state that was never seen here */
+    p.totals = &total;
+    p.total_count = 1;
+    given_publish(r[0][0], &p);
     run();
+    given_pass_ms(w, 30000);
+    run();
+    cr_assert_eq(given_view(w).mismatches, 1);
+    cr_assert_eq(given_view(w).wants_sent, asked);
 
-    cr_assert_str_eq(given_view(w).regions[1].name, "us");
-    cr_assert_eq(given_view(w).regions[1].counted, 5);
-    cr_assert_eq(given_view(w).proofs_failed, 0);
-    given_expect(w, ad, GIVEN_MINUTE, 8, false);
+    given_pass_ms(w, 30000);
+    run();
+    cr_assert_eq(given_view(w).wants_sent, asked + 1);
+    cr_assert_eq(given_answer(r[0][0]), 1);
+    run();
+    cr_assert_eq(given_view(w).minutes_wanted, 0);
 }
 
-/* -- the lattice, through the whole driver --------------------------------------------------- */
-
-Test(global_merger, any_order_and_repetition_of_partials_ends_in_the_same_store)
+Test(global_merger, an_edge_that_returns_with_nothing_new_lets_the_minutes_be_asked_for)
 {
-    static const unsigned lattice[] = {LEAF_TABLE_PAGE, LEAF_TABLE_SKETCH, LEAF_TABLE_NAME};
-    history(6);
+    const char *ad = given_ad(0, 0);
+    close_minutes(1);
+    cut_all();
     run();
-    uint64_t expected[countof(lattice)];
-    for (unsigned i = 0; i < countof(lattice); i++)
-        expected[i] = given_digest(w->kv, lattice[i]);
-    uint64_t count = sim_bus_last_seq(w->servers[0], "PARTIALS_us");
-    struct rng rng = {42};
+    given_click(r[0][0], ad, GIVEN_MINUTE + 1, 1, 2, 0);
+    (void)snprintf(r[0][0]->missing, sizeof(r[0][0]->missing), "us-e2");
+    close_minutes(1);
+    cut_all();
+    run();
+    given_expect(w, ad, GIVEN_MINUTE + 1, 2, false);
 
-    for (unsigned round = 0; round < 20; round++) {
-        struct given_world *other = given_world();
-        for (unsigned region = 0; region < GIVEN_REGIONS; region++) {
-            struct subject stream = subject_partials_stream(w->regions[region]);
-            struct bus_port *sender = sim_bus_client(other->servers[region]);
-            bool sent[256] = {false};
-            uint64_t left = count;
-            while (left > 0) {
-                uint64_t seq = 1 + rng_below(&rng, count); /* repeats come by themselves */
-                struct span data;
-                uint64_t time_ms;
-                cr_assert(sim_bus_message(w->servers[region], stream.text, seq, &data, &time_ms));
-                struct partial p;
-                cr_assert_eq(partial_read(&p, data), ERR_OK);
-                struct subject to = subject_partial(p.region, p.partition, p.replica);
-                partial_done(&p);
-                cr_assert_eq(bus_publish(sender, to.text, NULL, data, 1), ERR_OK);
-                left -= !sent[seq];
-                sent[seq] = true;
-            }
-        }
-        cr_assert_eq(given_run(other), ERR_OK);
-        for (unsigned i = 0; i < countof(lattice); i++)
-            cr_assert_eq(given_digest(other->kv, lattice[i]), expected[i], "round %u, table %s",
-                         round, leaf_table_names[lattice[i]]);
-        given_world_free(other);
-    }
+    r[0][0]->missing[0] = '\0';
+    given_cut(r[0][0]); /* no clicks, no totals: only the edge is back */
+    run();
+    cr_assert_eq(given_view(w).minutes_held, 0);
+    cr_assert_eq(given_answer(r[0][0]), 1);
+    run();
+
+    given_expect(w, ad, GIVEN_MINUTE + 1, 2, true);
+    cr_assert_eq(given_view(w).minutes_wanted, 0);
 }

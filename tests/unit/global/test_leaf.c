@@ -41,8 +41,8 @@ Test(leaf, pages_of_one_ad_sort_by_hour_and_lie_together)
         uint64_t ad[2] = {rng_below(&rng, 3), rng_below(&rng, 3)};
         uint32_t hour[2] = {(uint32_t)rng_next(&rng), (uint32_t)rng_next(&rng)};
         int found = order(leaf_key_page(ad[0], hour[0]), leaf_key_page(ad[1], hour[1]));
-        int wanted = ad[0] != ad[1] ? (ad[0] < ad[1] ? -1 : 1)
-                                    : (hour[0] > hour[1]) - (hour[0] < hour[1]);
+        int wanted =
+            ad[0] != ad[1] ? (ad[0] < ad[1] ? -1 : 1) : (hour[0] > hour[1]) - (hour[0] < hour[1]);
         cr_assert_eq((found > 0) - (found < 0), wanted);
     }
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Joining rows is idempotent, commutative, associative and monotone; a higher generation replaces. */
+ * Joining rows is idempotent, commutative, associative and monotone; a higher generation replaces.
+ */
 #include "global/core/merge.h"
 
 #include "common/base/rng.h"
@@ -150,7 +151,10 @@ Test(merge, a_higher_generation_replaces_all_and_a_lower_one_counts_for_nothing,
     struct hll users = {0};
     (void)hll_add(&users, 1);
     hll_put(&users, &sketches[0]);
-    struct partial_row old = {.minute = 5, .counted = 100, .duplicate = 7, .flagged = {1, 2, 3, 4},
+    struct partial_row old = {.minute = 5,
+                              .counted = 100,
+                              .duplicate = 7,
+                              .flagged = {1, 2, 3, 4},
                               .sketch = buf_span(&sketches[0])};
     struct partial_row new_ = {.minute = 5, .generation = 1, .counted = 3};
     struct value v = {0};
@@ -183,8 +187,13 @@ Test(merge, bytes_that_are_no_sketch_leave_the_stored_one, .fini = done)
 
 Test(merge, the_digest_of_a_stored_row_is_that_of_the_row_sent)
 {
-    struct partial_row row = {.ad_hash = 99, .minute = 28333333, .generation = 2, .counted = 5,
-                              .duplicate = 6, .late = 7, .flagged = {1, 0, 0, 9},
+    struct partial_row row = {.ad_hash = 99,
+                              .minute = 28333333,
+                              .generation = 2,
+                              .counted = 5,
+                              .duplicate = 6,
+                              .late = 7,
+                              .flagged = {1, 0, 0, 9},
                               .sketch = span_of_text("any bytes")};
     struct page_entry e = {.minute = 28333333 % 60, .has_sketch = true};
     (void)merge_join(&e, true, &row);

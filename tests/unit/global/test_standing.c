@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Watermarks never go back, the freshest replica names the missing edges, repeats are seen through. */
+ * Watermarks never go back, the freshest replica names the missing edges, repeats are seen through.
+ */
 #include "global/core/standing.h"
 
 #include <criterion/criterion.h>
@@ -22,9 +23,12 @@ TestSuite(standing, .fini = fini, .timeout = 30);
 static struct partial said(const char *replica, uint64_t cut, uint64_t stream_ms,
                            uint64_t watermark_ms)
 {
-    struct partial p = {.store_id = 1, .partitions = 2, .cut = cut, .stream_ms = stream_ms,
+    struct partial p = {.store_id = 1,
+                        .partitions = 2,
+                        .cut = cut,
+                        .stream_ms = stream_ms,
                         .watermark_ms = watermark_ms};
-    strcpy(p.replica, replica);
+    (void)snprintf(p.replica, sizeof(p.replica), "%s", replica);
     return p;
 }
 
@@ -103,8 +107,8 @@ Test(standing, the_stalest_of_too_many_replicas_gives_way)
 
 Test(standing, all_of_it_reads_back)
 {
-    struct partial_edge edge = {.edge = "e1", .epoch = 7, .floor = 3, .accepted = 4,
-                                .missing = true};
+    struct partial_edge edge = {
+        .edge = "e1", .epoch = 7, .floor = 3, .accepted = 4, .missing = true};
     struct partial p = said("a", 9, 100, 90);
     p.edges = &edge;
     p.edge_count = p.missing_count = 1;
@@ -112,7 +116,7 @@ Test(standing, all_of_it_reads_back)
     (void)standing_take(&parts[0], &p, &at);
     parts[0].upto = 12;
     standing_derive(&card, both, 1);
-    strcpy(card.name, "us");
+    (void)snprintf(card.name, sizeof(card.name), "%s", "us");
     struct buf bytes = {0};
 
     struct standing_card back = {0};

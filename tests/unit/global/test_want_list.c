@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What is wanted is asked for in time, with growing pauses, of the right replica, until it has come. */
+ * What is wanted is asked for in time, with growing pauses, of the right replica, until it has
+ * come. */
 #include "global/core/want_list.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 static struct want_list list;
@@ -18,9 +20,13 @@ TestSuite(want_list, .fini = fini, .timeout = 30);
 
 static bool add(uint16_t r, uint16_t p, uint64_t what, const char *replica, bool held, uint64_t due)
 {
-    struct want_list_entry e = {.region = r, .partition = p, .kind = WANT_LIST_MINUTE,
-                                .what = what, .held = held, .due_ms = due};
-    strcpy(e.replica, replica);
+    struct want_list_entry e = {.region = r,
+                                .partition = p,
+                                .kind = WANT_LIST_MINUTE,
+                                .what = what,
+                                .held = held,
+                                .due_ms = due};
+    (void)snprintf(e.replica, sizeof(e.replica), "%s", replica);
     return want_list_add(&list, &e);
 }
 
@@ -48,7 +54,7 @@ Test(want_list, one_message_asks_one_replica_of_one_partition)
     (void)add(1, 1, 8, "a", false, 0);
     (void)add(2, 0, 9, "a", false, 0);
     struct want_list_entry name = {.region = 1, .kind = WANT_LIST_NAME, .what = 77};
-    strcpy(name.replica, "a");
+    (void)snprintf(name.replica, sizeof(name.replica), "%s", "a");
     (void)want_list_add(&list, &name);
 
     cr_assert(want_list_take(&list, 0, &region, &message));

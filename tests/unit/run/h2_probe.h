@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * h2_probe: a small HTTP/2 client for tests: one connection, many requests, every wait with a deadline.
- * Audience: tests. One thread at a time per probe. Non-blocking socket under poll(). */
+ * h2_probe: a small HTTP/2 client for tests: one connection, many requests, every wait with a
+ * deadline. Audience: tests. One thread at a time per probe. Non-blocking socket under poll(). */
 #pragma once
 
 #include "common/base/bytes.h"
@@ -85,7 +85,7 @@ static inline int h2_probe_on_header(nghttp2_session *session, const nghttp2_fra
     (void)session;
     (void)flags;
     if (name_length == 7 && memcmp(name, ":status", 7) == 0)
-        a->status = (unsigned)atoi((const char *)value);
+        a->status = (unsigned)strtoul((const char *)value, NULL, 10);
     buf_put(&a->headers, name, name_length);
     buf_put(&a->headers, ": ", 2);
     buf_put(&a->headers, value, value_length);
@@ -182,7 +182,8 @@ static inline bool h2_probe_step(struct h2_probe *p, int result, uint64_t deadli
     return false;
 }
 
-/* Connects; returns NULL when TLS or ALPN fails (TLS 1.3 tells a client about its own bad certificate only later). */
+/* Connects; returns NULL when TLS or ALPN fails (TLS 1.3 tells a client about its own bad
+ * certificate only later). */
 static inline struct h2_probe *h2_probe_open(uint16_t port, const struct h2_probe_options *options)
 {
     static const struct h2_probe_options none = {0};
@@ -257,14 +258,15 @@ static inline void h2_probe_send(struct h2_probe *p)
 
 static inline nghttp2_nv h2_probe_field(const char *name, const char *value)
 {
-    return (nghttp2_nv){(uint8_t *)(uintptr_t)name, (uint8_t *)(uintptr_t)value, strlen(name), strlen(value), 0};
+    return (nghttp2_nv){(uint8_t *)(uintptr_t)name, (uint8_t *)(uintptr_t)value, strlen(name),
+                        strlen(value), 0};
 }
 
 /* `fields` is a flat list of name, value pairs ended by NULL, or NULL. body.data NULL: no body. */
 static inline int32_t h2_probe_ask(struct h2_probe *p, const char *method, const char *path,
                                    const char *const *fields, struct span body, bool hold)
 {
-    static nghttp2_nv all[8192];
+    static _Thread_local nghttp2_nv all[8192];
     size_t count = 0;
     all[count++] = h2_probe_field(":method", method);
     all[count++] = h2_probe_field(":scheme", "https");
@@ -276,7 +278,8 @@ static inline int32_t h2_probe_ask(struct h2_probe *p, const char *method, const
     }
     bool upload = body.data != NULL || hold;
     nghttp2_data_provider provider = {.read_callback = h2_probe_on_upload};
-    int32_t id = nghttp2_submit_request(p->session, NULL, all, count, upload ? &provider : NULL, NULL);
+    int32_t id =
+        nghttp2_submit_request(p->session, NULL, all, count, upload ? &provider : NULL, NULL);
     CHECK(id > 0);
     struct h2_probe_answer *a = h2_probe_of(p, id);
     a->upload = body.data;
@@ -286,11 +289,12 @@ static inline int32_t h2_probe_ask(struct h2_probe *p, const char *method, const
     return id;
 }
 
-/* Sends and receives until `done` says so; false at the deadline or when the connection died first. */
+/* Sends and receives until `done` says so; false at the deadline or when the connection died first.
+ */
 static inline bool h2_probe_until(struct h2_probe *p, bool (*done)(struct h2_probe *, void *),
                                   void *context)
 {
-    static uint8_t bytes[65536];
+    static _Thread_local uint8_t bytes[65536];
     uint64_t deadline = h2_probe_now() + H2_PROBE_WAIT_MS;
     for (;;) {
         if (done(p, context))

@@ -87,8 +87,9 @@ static inline void made_certs_init(struct made_certs *m)
 
 static inline void made_certs_done(struct made_certs *m)
 {
-    const char *const files[] = {m->ca,         m->certificate,          m->key,         m->client_certificate,
-                                 m->client_key, m->stranger_certificate, m->stranger_key};
+    const char *const files[] = {
+        m->ca,         m->certificate,          m->key,         m->client_certificate,
+        m->client_key, m->stranger_certificate, m->stranger_key};
     for (unsigned i = 0; i < countof(files); i++)
         (void)unlink(files[i]);
     (void)rmdir(m->folder);

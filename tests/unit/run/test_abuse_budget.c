@@ -117,14 +117,14 @@ Test(abuse_budget, the_meter_finds_every_frame_in_pieces_of_any_size)
 {
     struct buf b = {0};
     buf_put(&b, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24);
-    put_frame(&b, 4, 0, 12);   /* SETTINGS */
-    put_frame(&b, 4, 1, 0);    /* its acknowledgement is free */
-    put_frame(&b, 0, 0, 0);    /* empty DATA */
-    put_frame(&b, 0, 1, 0);    /* the end of a body is free */
-    put_frame(&b, 0, 0, 200);  /* so is content */
-    put_frame(&b, 6, 0, 8);    /* PING */
+    put_frame(&b, 4, 0, 12);  /* SETTINGS */
+    put_frame(&b, 4, 1, 0);   /* its acknowledgement is free */
+    put_frame(&b, 0, 0, 0);   /* empty DATA */
+    put_frame(&b, 0, 1, 0);   /* the end of a body is free */
+    put_frame(&b, 0, 0, 200); /* so is content */
+    put_frame(&b, 6, 0, 8);   /* PING */
     put_frame(&b, 6, 1, 8);
-    put_frame(&b, 9, 0, 0);    /* CONTINUATION */
+    put_frame(&b, 9, 0, 0); /* CONTINUATION */
     put_frame(&b, 0xbb, 0, 255);
     put_frame(&b, 2, 0, 5);    /* PRIORITY */
     put_frame(&b, 0x10, 0, 5); /* PRIORITY_UPDATE */

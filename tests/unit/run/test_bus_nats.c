@@ -2,7 +2,6 @@
  * The bus port against a real nats-server, which is killed, rolled back and misconfigured here. */
 #include "bus_driver.h"
 
-
 static void open_plainly(void)
 {
     server.domain = "us";
@@ -173,8 +172,8 @@ Test(bus_nats, large_messages_go_both_ways_unharmed)
         data[i] = (uint8_t)(i * 2654435761u >> 13);
     uint64_t acked = 0;
     for (uint64_t sent = 0; acked < COUNT;) {
-        enum err err = sent < COUNT ? bus_publish(bus, "s.1", NULL, span_of(data, BYTES), sent)
-                                    : ERR_BUS_BUSY;
+        enum err err =
+            sent < COUNT ? bus_publish(bus, "s.1", NULL, span_of(data, BYTES), sent) : ERR_BUS_BUSY;
         if (err == ERR_OK) {
             sent++;
         } else {
@@ -264,9 +263,9 @@ Test(bus_nats, a_stream_that_is_deleted_ends_the_read_and_is_made_again)
     cr_assert_eq(bus_nats_open(&options, &tool), ERR_OK);
     struct bus_nats_reply reply;
 
-    cr_assert_eq(bus_nats_request(tool, "$JS.us.API.STREAM.DELETE.S", span_of(NULL, 0), &reply, 1,
-                                  WAIT_MS),
-                 1);
+    cr_assert_eq(
+        bus_nats_request(tool, "$JS.us.API.STREAM.DELETE.S", span_of(NULL, 0), &reply, 1, WAIT_MS),
+        1);
     cr_expect_eq(expect(BUS_READ_END).handle, 0);
 
     /* As a driver does: prove the position, again while it cannot be learned. */

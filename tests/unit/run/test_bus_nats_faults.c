@@ -61,9 +61,8 @@ Test(bus_nats_faults, a_killed_server_comes_back_and_nothing_acknowledged_or_rea
     while (acked < COUNT || read_seqs < COUNT) {
         struct bus_event e;
         while (up && next <= COUNT && next < acked + 64) {
-            if (seq_of[next] == 0 && bus_publish(bus, "s.1", NULL,
-                                                 numbered(next, text, sizeof(text)),
-                                                 next) != ERR_OK)
+            if (seq_of[next] == 0 &&
+                bus_publish(bus, "s.1", NULL, numbered(next, text, sizeof(text)), next) != ERR_OK)
                 break;
             next++;
         }
@@ -188,7 +187,7 @@ Test(bus_nats_faults, a_full_window_says_busy_and_a_stopped_server_blocks_nobody
     options.publish_timeout_ms = 1000;
     open_bus(&options);
     (void)expect(BUS_UP);
-    kill(server.pid, SIGSTOP);
+    nats_fixture_pause(&server);
     uint64_t start = nats_fixture_now_ms();
 
     for (uint64_t token = 0; token < 8; token++)
@@ -204,7 +203,7 @@ Test(bus_nats_faults, a_full_window_says_busy_and_a_stopped_server_blocks_nobody
 
     /* The slots are free again; the late answers to their last use find nobody. */
     cr_assert_eq(bus_publish(bus, "s.1", NULL, span_of_text("y"), 100), ERR_OK);
-    kill(server.pid, SIGCONT);
+    nats_fixture_resume(&server);
     struct bus_event e = expect(BUS_ACK);
     cr_expect_eq(e.token, 100);
     cr_expect_eq(e.seq, 9, "the eight whose outcome was unknown had been stored");
@@ -220,7 +219,7 @@ Test(bus_nats_faults, megabytes_to_a_stopped_server_do_not_block_the_driver)
     options.publish_window_bytes = 8 * sizeof(data);
     open_bus(&options);
     (void)expect(BUS_UP);
-    kill(server.pid, SIGSTOP);
+    nats_fixture_pause(&server);
     uint64_t start = nats_fixture_now_ms();
     unsigned sent = 0;
 
@@ -230,9 +229,41 @@ Test(bus_nats_faults, megabytes_to_a_stopped_server_do_not_block_the_driver)
     cr_expect_eq(bus_listen(bus, "p.>"), ERR_OK);
     cr_expect_lt(nats_fixture_now_ms() - start, 1000);
 
-    kill(server.pid, SIGCONT);
+    nats_fixture_resume(&server);
     for (unsigned n = 0; n < sent; n++)
         cr_expect_eq(expect(BUS_ACK).token, n);
+}
+
+Test(bus_nats_faults, a_server_stopped_for_long_is_left_and_found_again)
+{
+    enum { COUNT = 12 };
+    static const uint8_t data[900 * 1024];
+    unsigned nacked[COUNT] = {0};
+    open_plainly();
+    nats_fixture_pause(&server);
+    for (uint64_t token = 0; token < COUNT; token++)
+        cr_assert_eq(bus_publish(bus, "s.1", NULL, span_of(data, sizeof(data)), token), ERR_OK);
+
+    /* The write that stays stuck costs the link, and every publish its one answer. */
+    struct bus_event e;
+    unsigned nacks = 0;
+    unsigned downs = 0;
+    while (nacks < COUNT || downs < 1) {
+        cr_assert(next_within(&e, WAIT_MS));
+        if (e.kind == BUS_NACK) {
+            cr_expect_eq(e.err, ERR_BUS_TIMEOUT);
+            nacked[e.token]++;
+            nacks++;
+        } else {
+            cr_assert_eq(e.kind, BUS_DOWN);
+            downs++;
+        }
+    }
+    for (int token = 0; token < COUNT; token++)
+        cr_expect_eq(nacked[token], 1);
+    nats_fixture_resume(&server);
+    (void)expect(BUS_UP);
+    cr_expect_gt(publish_all(100, 3), 0);
 }
 
 Test(bus_nats_faults, a_read_whose_server_falls_silent_ends)
@@ -243,9 +274,9 @@ Test(bus_nats_faults, a_read_whose_server_falls_silent_ends)
     expect_message(1, 1);
     uint64_t start = nats_fixture_now_ms();
 
-    kill(server.pid, SIGSTOP);
+    nats_fixture_pause(&server);
     struct bus_event e = expect(BUS_READ_END);
-    kill(server.pid, SIGCONT);
+    nats_fixture_resume(&server);
 
     cr_expect_eq(e.handle, 4);
     cr_expect_lt(nats_fixture_now_ms() - start, 6000);
@@ -408,13 +439,12 @@ Test(bus_nats_faults, an_asker_cannot_have_us_write_into_a_stream)
 Test(bus_nats_faults, options_that_cannot_work_are_refused)
 {
     struct bus_port *none = NULL;
-    static const struct bus_nats_stream bad[] = {
-        {.name = "S.1", .subjects = "s.>", .replicas = 1},
-        {.name = "S", .subjects = "s.\"", .replicas = 1},
-        {.name = "S", .subjects = "s.>", .replicas = 0},
-        {.name = "S", .subjects = NULL, .replicas = 1}};
-    static const char *const urls[] = {NULL, "", "127.0.0.1:4222", "tls://127.0.0.1:4222",
-                                       "nats://a:1,", "nats://a:1,http://b"};
+    static const struct bus_nats_stream bad[] = {{.name = "S.1", .subjects = "s.>", .replicas = 1},
+                                                 {.name = "S", .subjects = "s.\"", .replicas = 1},
+                                                 {.name = "S", .subjects = "s.>", .replicas = 0},
+                                                 {.name = "S", .subjects = NULL, .replicas = 1}};
+    static const char *const urls[] = {
+        NULL, "", "127.0.0.1:4222", "tls://127.0.0.1:4222", "nats://a:1,", "nats://a:1,http://b"};
 
     for (size_t i = 0; i < countof(urls); i++) {
         struct bus_nats_options options = {.url = urls[i], .name = "x"};

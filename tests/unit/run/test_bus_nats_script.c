@@ -124,9 +124,11 @@ static void open_scripted(void (*script)(const char *, const char *, const char 
     char url[64];
     fake_start(script);
     (void)snprintf(url, sizeof(url), "nats://127.0.0.1:%u", fake.port);
-    struct bus_nats_options options = {
-        .url = url, .name = "test", .notify = ring, .notify_context = &bell,
-        .publish_timeout_ms = WAIT_MS * 10};
+    struct bus_nats_options options = {.url = url,
+                                       .name = "test",
+                                       .notify = ring,
+                                       .notify_context = &bell,
+                                       .publish_timeout_ms = WAIT_MS * 10};
     open_bus(&options);
     (void)expect(BUS_UP);
 }
@@ -224,10 +226,12 @@ static void lose_last(const char *subject, const char *reply, const char *body)
 Test(bus_nats_script, a_heartbeat_tells_of_a_lost_last_message)
 {
     open_scripted(lose_last);
+    uint64_t start = nats_fixture_now_ms();
     cr_assert_eq(bus_read(bus, "S", 10, 6), ERR_OK);
 
     cr_expect_eq(expect(BUS_MESSAGE).seq, 11);
     (void)expect(BUS_READ_END);
+    cr_expect_lt(nats_fixture_now_ms() - start, 2000, "sooner than by its silence");
 }
 
 static unsigned batches[4];
@@ -273,9 +277,11 @@ static void delete_consumer(const char *subject, const char *reply, const char *
 Test(bus_nats_script, a_deleted_consumer_ends_the_read)
 {
     open_scripted(delete_consumer);
+    uint64_t start = nats_fixture_now_ms();
     cr_assert_eq(bus_read(bus, "S", 0, 2), ERR_OK);
 
     cr_expect_eq(expect(BUS_READ_END).handle, 2);
+    cr_expect_lt(nats_fixture_now_ms() - start, 2000, "sooner than by its silence");
 }
 
 static void answer_oddly(const char *subject, const char *reply, const char *body)

@@ -36,12 +36,19 @@ Test(bus_nats_wire, an_error_with_a_sequence_is_not_stored)
 
 Test(bus_nats_wire, what_is_no_ack_is_never_taken_for_one)
 {
-    static const char *const answers[] = {
-        "", "hello", "{}", "{\"seq\":4}", "{\"stream\":\"S\"}", "{\"stream\":\"S\",\"seq\":0}",
-        "{\"stream\":\"S\",\"seq\":-1}", "{\"stream\":\"S\",\"seq\":1.5}",
-        "{\"stream\":\"S\",\"seq\":\"5\"}", "[{\"stream\":\"S\",\"seq\":4}]",
-        "{\"a\":{\"stream\":\"S\",\"seq\":4}}", "{\"a\":\"\\\",\\\"stream\":\"S\",\"seq\":4",
-        "{\"stream\":\"S\",\"seq\":18446744073709551616}"};
+    static const char *const answers[] = {"",
+                                          "hello",
+                                          "{}",
+                                          "{\"seq\":4}",
+                                          "{\"stream\":\"S\"}",
+                                          "{\"stream\":\"S\",\"seq\":0}",
+                                          "{\"stream\":\"S\",\"seq\":-1}",
+                                          "{\"stream\":\"S\",\"seq\":1.5}",
+                                          "{\"stream\":\"S\",\"seq\":\"5\"}",
+                                          "[{\"stream\":\"S\",\"seq\":4}]",
+                                          "{\"a\":{\"stream\":\"S\",\"seq\":4}}",
+                                          "{\"a\":\"\\\",\\\"stream\":\"S\",\"seq\":4",
+                                          "{\"stream\":\"S\",\"seq\":18446744073709551616}"};
     struct bus_nats_wire_ack ack;
 
     for (size_t i = 0; i < countof(answers); i++)
@@ -101,16 +108,11 @@ Test(bus_nats_wire, base64_is_strict)
     static const struct {
         const char *coded;
         const char *plain;
-    } good[] = {{"\"\"", ""},
-                {"\"Zg==\"", "f"},
-                {"\"Zm8=\"", "fo"},
-                {"\"Zm9v\"", "foo"},
-                {"\"Zm9vYmFy\"", "foobar"},
-                {"\"+/+/\"", "\xfb\xff\xbf"}};
-    static const char *const bad[] = {"\"Z\"",    "\"Zg\"",       "\"Zg=\"",    "\"Zg=a\"",
-                                      "\"Z===\"", "\"Zh==\"",     "\"Zm9=\"",   "\"Zm9v\\n\"",
-                                      "\"====\"", "\"Zg==Zm9v\"", "\"Zm 9v\"",  "Zm9v",
-                                      "\"-_-_\""};
+    } good[] = {{"\"\"", ""},        {"\"Zg==\"", "f"},          {"\"Zm8=\"", "fo"},
+                {"\"Zm9v\"", "foo"}, {"\"Zm9vYmFy\"", "foobar"}, {"\"+/+/\"", "\xfb\xff\xbf"}};
+    static const char *const bad[] = {
+        "\"Z\"",       "\"Zg\"",   "\"Zg=\"",      "\"Zg=a\"",  "\"Z===\"", "\"Zh==\"", "\"Zm9=\"",
+        "\"Zm9v\\n\"", "\"====\"", "\"Zg==Zm9v\"", "\"Zm 9v\"", "Zm9v",     "\"-_-_\""};
 
     for (size_t i = 0; i < countof(good); i++) {
         struct buf out = {0};

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * sim_plan: drawing, writing and reading plans. */
+#include "tests/sim/sim_plan.h"
+
+#include <stdlib.h>
+
+static const char *const fault_names[SIM_FAULTS] = {
+#define SIM_FAULT_ROW(name, text) [SIM_FAULT_##name] = (text),
+    SIM_FAULT_TABLE(SIM_FAULT_ROW)
+#undef SIM_FAULT_ROW
+};
+
+const char *sim_plan_fault_name(enum sim_fault_kind kind)
+{
+    CHECK(kind < SIM_FAULTS);
+    return fault_names[kind];
+}
+
+void sim_plan_add(struct sim_plan *p, struct sim_fault fault)
+{
+    if (p->fault_count == p->fault_capacity) {
+        p->fault_capacity = p->fault_capacity == 0 ? 32 : p->fault_capacity * 2;
+        p->faults = base_realloc(p->faults, p->fault_capacity * sizeof(*p->faults));
+    }
+    uint32_t at = p->fault_count++;
+    for (; at > 0 && p->faults[at - 1].at_ms > fault.at_ms; at--)
+        p->faults[at] = p->faults[at - 1];
+    p->faults[at] = fault;
+}
+
+void sim_plan_copy(struct sim_plan *to, const struct sim_plan *from)
+{
+    *to = *from;
+    to->fault_capacity = from->fault_count;
+    to->faults = base_alloc((from->fault_count + 1) * sizeof(*to->faults));
+    memcpy(to->faults, from->faults, from->fault_count * sizeof(*to->faults));
+}
+
+void sim_plan_done(struct sim_plan *p)
+{
+    free(p->faults);
+    *p = (struct sim_plan){0};
+}
+
+static uint32_t between(struct rng *r, uint32_t low, uint32_t high)
+{
+    return low + (uint32_t)rng_below(r, high - low + 1);
+}
+
+/* One of `count` values. */
+static uint32_t pick(struct rng *r, const uint32_t *values, size_t count)
+{
+    return values[rng_below(r, count)];
+}
+#define PICK(r, ...) \
+    pick(r, (const uint32_t[]){__VA_ARGS__}, countof(((const uint32_t[]){__VA_ARGS__})))
+
+/* Small numbers often, large ones seldom. */
+static uint32_t skewed(struct rng *r, uint32_t high)
+{
+    return (uint32_t)rng_below(r, rng_below(r, high) + 1);
+}
+
+static uint32_t signed_seconds(struct rng *r)
+{
+    uint32_t seconds = PICK(r, 1, 5, 45, 75, 300, 1200, 7200);
+    return rng_chance(r, 500) ? seconds : (uint32_t) - (int32_t)seconds;
+}
+
+/* The last two words of a fault. */
+static void draw_words(struct rng *r, struct sim_fault *f)
+{
+    f->a = PICK(r, 0, 200, 1500, 6000, 20000, 60000, 130000);
+    f->b = 0;
+    switch (f->kind) {
+    case SIM_FAULT_CRASH_EDGE:
+    case SIM_FAULT_CRASH_REPLICA:
+    case SIM_FAULT_CRASH_GLOBE:
+        f->b = rng_chance(r, 700) ? between(r, 1, 12) : 0;
+        break;
+    case SIM_FAULT_IO:
+        f->a = between(r, 1, 5);
+        f->b = rng_chance(r, 500);
+        break;
+    case SIM_FAULT_FULL:
+        f->b = skewed(r, 20000);
+        break;
+    case SIM_FAULT_REPLICA_RESTORED:
+    case SIM_FAULT_GLOBE_WIPED:
+        f->b = rng_chance(r, 500);
+        break;
+    case SIM_FAULT_CUT:
+        f->b = rng_chance(r, 500) ? 0 : between(r, 1, 2);
+        break;
+    case SIM_FAULT_SINS:
+        f->b = between(r, 1, 15);
+        break;
+    case SIM_FAULT_SERVER_DOWN:
+        f->b = rng_chance(r, 500) ? 0 : skewed(r, 60);
+        break;
+    case SIM_FAULT_TAIL_LOST:
+        f->a = 1 + skewed(r, 40);
+        f->b = rng_chance(r, 600);
+        break;
+    case SIM_FAULT_STREAM_MADE_ANEW:
+        f->b = rng_chance(r, 600);
+        break;
+    case SIM_FAULT_STREAM_EXPIRES:
+        f->a = skewed(r, 60);
+        break;
+    case SIM_FAULT_SERVER_CLOCK:
+    case SIM_FAULT_EDGE_CLOCK:
+        f->b = signed_seconds(r);
+        break;
+    case SIM_FAULT_EDGE_DRIFT:
+        f->b = (uint32_t)((int32_t)rng_below(r, 40001) - 20000);
+        break;
+    case SIM_FAULT_SLOW:
+        f->b = PICK(r, 300, 1500, 7000);
+        break;
+    case SIM_FAULT_LATENCY:
+        f->b = PICK(r, 20, 150, 700, 3000);
+        break;
+    default:
+        break;
+    }
+}
+
+static void draw_faults(struct sim_plan *p, struct rng *r)
+{
+    uint32_t most = rng_chance(r, 150) ? 0 : 1 + skewed(r, 28);
+    for (uint32_t i = 0; i < most; i++) {
+        struct sim_fault f = {.at_ms = between(r, 8000, p->chaos_ms),
+                              .kind = (enum sim_fault_kind)rng_below(r, SIM_FAULTS),
+                              .target = (uint32_t)rng_below(r, 1000)};
+        draw_words(r, &f);
+        if ((p->kinds >> f.kind & 1) == 0)
+            continue;
+        if (f.kind == SIM_FAULT_SPOOL_RESTORED || f.kind == SIM_FAULT_REPLICA_RESTORED) {
+            struct sim_fault backup = f;
+            backup.kind = SIM_FAULT_BACKUP;
+            backup.at_ms = between(r, 4000, f.at_ms);
+            backup.b = f.kind == SIM_FAULT_REPLICA_RESTORED;
+            sim_plan_add(p, backup);
+        }
+        sim_plan_add(p, f);
+    }
+}
+
+void sim_plan_draw(struct sim_plan *p, uint64_t seed)
+{
+    struct rng r = {seed * 0x9E3779B97F4A7C15ULL + 77};
+    *p = (struct sim_plan){.seed = seed};
+    p->regions = PICK(&r, 1, 1, 2, 2, 2, 3);
+    p->partitions = PICK(&r, 1, 1, 2, 2, 3);
+    p->edges = p->regions == 1 ? between(&r, 1, 3) : between(&r, 1, 2);
+    p->replicas = PICK(&r, 1, 2, 2);
+    p->globes = PICK(&r, 1, 1, 2);
+    p->interval_ms = PICK(&r, 1000, 3000, 5000, 5000, 10000);
+    p->horizon_minutes = PICK(&r, 3, 30, 1440, 1440);
+    p->lateness_ms = PICK(&r, 0, 2000, 10000, 10000);
+    p->latency_ms = PICK(&r, 0, 1, 5);
+    p->wan_ms = PICK(&r, 0, 60, 200);
+    p->timeout_ms = PICK(&r, 1000, 5000);
+    p->segment_bytes = PICK(&r, 64, 1000, 200000);
+    p->ads = between(&r, 1, SIM_ADS);
+    p->users = PICK(&r, 1, 10, 1000);
+    p->batch = PICK(&r, 1, 1, 3, 8);
+    p->burst = between(&r, 1, 12);
+    p->pace_ms = PICK(&r, 10, 60, 400, 1500);
+    p->quiet_ms = PICK(&r, 3000, 15000, 50000);
+    p->again = PICK(&r, 0, 50, 300);
+    p->late = PICK(&r, 0, 50, 300);
+    p->late_ms = PICK(&r, 30000, 130000, 86000000);
+    p->lost_answers = PICK(&r, 0, 30, 300);
+    p->chaos_ms = PICK(&r, 60000, 120000, 200000, 300000, 300000, 600000);
+    p->clicks = between(&r, 20, 400);
+    p->kinds = rng_next(&r) & ((1ULL << SIM_FAULTS) - 1);
+    draw_faults(p, &r);
+}
+
+/* Options by name, so that text and struct cannot drift apart. */
+#define OPTIONS(X)                                                                                 \
+    X(regions, 1, SIM_REGIONS) X(partitions, 1, SIM_PARTITIONS) X(edges, 1, SIM_EDGES)             \
+    X(replicas, 1, SIM_REPLICAS) X(globes, 1, SIM_GLOBES) X(interval_ms, 100, 600000)              \
+    X(horizon_minutes, 1, 1440) X(lateness_ms, 0, 600000) X(latency_ms, 0, 60000)                  \
+    X(wan_ms, 0, 60000) X(timeout_ms, 1, 600000) X(segment_bytes, 1, 1000000)                      \
+    X(ads, 1, SIM_ADS) X(users, 1, 1000000) X(clicks, 0, 1000000) X(pace_ms, 1, 600000)            \
+    X(batch, 1, 8) X(burst, 1, 1000) X(quiet_ms, 0, 6000000) X(again, 0, 1000) X(late, 0, 1000)    \
+    X(late_ms, 1, 86400000) X(lost_answers, 0, 1000) X(chaos_ms, 1, 86400000)
+
+void sim_plan_write(const struct sim_plan *p, FILE *out)
+{
+    fprintf(out, "seed %llu\n", (unsigned long long)p->seed);
+#define OPTION_ROW(name, low, high) fprintf(out, #name " %u\n", p->name);
+    OPTIONS(OPTION_ROW)
+#undef OPTION_ROW
+    for (uint32_t i = 0; i < p->fault_count; i++) {
+        const struct sim_fault *f = &p->faults[i];
+        fprintf(out, "fault %u %s %u %u %d\n", f->at_ms, fault_names[f->kind], f->target, f->a,
+                (int)f->b);
+    }
+}
+
+static bool read_fault(struct sim_plan *p, const char *line)
+{
+    char name[32];
+    struct sim_fault f = {0};
+    int b = 0;
+    if (sscanf(line, "fault %u %31s %u %u %d", &f.at_ms, name, &f.target, &f.a, &b) != 5)
+        return false;
+    f.b = (uint32_t)b;
+    for (unsigned k = 0; k < SIM_FAULTS; k++) {
+        if (strcmp(name, fault_names[k]) != 0)
+            continue;
+        f.kind = (enum sim_fault_kind)k;
+        sim_plan_add(p, f);
+        return true;
+    }
+    return false;
+}
+
+static bool read_option(struct sim_plan *p, const char *line)
+{
+    char name[32];
+    unsigned long long value;
+    if (sscanf(line, "%31s %llu", name, &value) != 2)
+        return false;
+    if (strcmp(name, "seed") == 0) {
+        p->seed = value;
+        return true;
+    }
+#define OPTION_ROW(option, low, high)                                                              \
+    if (strcmp(name, #option) == 0 && value + 1 > (low) && value <= (high)) {                      \
+        p->option = (uint32_t)value;                                                               \
+        return true;                                                                               \
+    }
+    OPTIONS(OPTION_ROW)
+#undef OPTION_ROW
+    return false;
+}
+
+bool sim_plan_read(struct sim_plan *p, FILE *in, char *out_error, size_t error_size)
+{
+    char line[256];
+    sim_plan_draw(p, 1); /* what the text does not say stands as in seed 1, without its faults */
+    p->fault_count = 0;
+    p->again = p->late = p->lost_answers = 0;
+    for (unsigned number = 1; fgets(line, sizeof(line), in) != NULL; number++) {
+        line[strcspn(line, "#\n")] = '\0';
+        if (line[strspn(line, " \t")] == '\0')
+            continue;
+        bool good = strncmp(line, "fault ", 6) == 0 ? read_fault(p, line) : read_option(p, line);
+        if (!good) {
+            (void)snprintf(out_error, error_size, "line %u: %s", number, line);
+            sim_plan_done(p);
+            return false;
+        }
+    }
+    if (p->edges * p->regions > SIM_EDGES || p->replicas * p->regions > SIM_REPLICAS) {
+        (void)snprintf(out_error, error_size, "too many edges or replicas");
+        sim_plan_done(p);
+        return false;
+    }
+    return true;
+}

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "unit/regional/replica_given.h"
+
+static void expect_schedule(struct world *w, struct node *n)
+{
+    struct oracle o = {0};
+    schedule_oracle(&o);
+    expect_like_oracle(fold_of(n), &o);
+    expect_globe_like(w, fold_of(n));
+    cr_assert_eq(world_hear(w), SCHEDULE_CLICKS);
+    free(o.clicks);
+}
+
+/* State and tables, without the position. */
+static uint64_t fingerprint(struct node *n)
+{
+    struct buf state = {0};
+    struct fold_position nowhere = {0};
+    fold_state_write(&state, fold_of(n), &nowhere);
+    uint64_t print = hash_checksum(buf_span(&state), 0) + digest_of(fold_of(n));
+    buf_done(&state);
+    return print;
+}
+
+Test(regional_replica_store, a_restart_at_any_point_is_as_no_restart)
+{
+    struct world w;
+    struct node n;
+    given_world(&w);
+    given_node(&w, &n, "us-r1");
+    for (unsigned s = 0; schedule_step(&w, s); s++)
+        cr_assert_eq(node_run(&n), ERR_OK);
+    cr_assert_eq(settle(&w, &n), ERR_OK);
+    uint64_t expected = fingerprint(&n);
+    node_done(&n);
+    world_done(&w);
+
+    for (unsigned every = 1; every <= 9; every += 2) {
+        given_world(&w);
+        given_node(&w, &n, "us-r1");
+        for (unsigned s = 0; schedule_step(&w, s); s++) {
+            cr_assert_eq(node_run(&n), ERR_OK);
+            if (s % every == 0) {
+                node_crash(&n);
+                cr_assert_eq(node_start(&w, &n), ERR_OK);
+            }
+        }
+        cr_assert_eq(node_run(&n), ERR_OK);
+        cr_assert_eq(settle(&w, &n), ERR_OK);
+        cr_assert_eq(n.notes[REPLICA_NEW_STORE], 1);
+        cr_assert_eq(fingerprint(&n), expected, "restarted every %u steps", every);
+        expect_schedule(&w, &n);
+        node_done(&n);
+        world_done(&w);
+    }
+}
+
+/* Ends by itself, or as by SIGTERM: the state is cut, and the stream sees no difference. */
+Test(regional_replica_store, a_clean_stop_keeps_everything)
+{
+    struct world w;
+    struct node n;
+    given_world(&w);
+    given_node(&w, &n, "us-r1");
+
+    for (unsigned s = 0; schedule_step(&w, s); s++) {
+        cr_assert_eq(node_run(&n), ERR_OK);
+        if (s % 6 == 2) {
+            cr_assert_eq(replica_stop(n.replica), ERR_OK);
+            cr_assert_eq(durable_floor(n.kv), (s + 1) * SCHEDULE_STEP);
+            node_crash(&n);
+            cr_assert_eq(node_start(&w, &n), ERR_OK);
+        }
+    }
+    cr_assert_eq(settle(&w, &n), ERR_OK);
+
+    expect_schedule(&w, &n);
+    node_done(&n);
+    world_done(&w);
+}
+
+/* A commit fails in each place in turn, once with and once without its changes having reached the disk. */
+static bool survives_failure(unsigned nth, bool applied)
+{
+    struct world w;
+    struct node n;
+    bool failed = false;
+    given_world(&w);
+    given_node(&w, &n, "us-r1");
+    sim_kv_fail_commit(n.kv, nth, ERR_KV_IO, applied);
+    for (unsigned s = 0; schedule_step(&w, s); s++) {
+        if (node_run(&n) == ERR_OK)
+            continue;
+        failed = true;
+        uint64_t told = world_hear(&w);
+        node_crash(&n);
+        cr_assert_leq(told, durable_floor(n.kv), "commit %u: told %lu", nth, (unsigned long)told);
+        cr_assert_eq(node_start(&w, &n), ERR_OK);
+        cr_assert_eq(node_run(&n), ERR_OK);
+    }
+    if (settle(&w, &n) != ERR_OK) {
+        failed = true;
+        node_crash(&n);
+        cr_assert_eq(node_start(&w, &n), ERR_OK);
+        cr_assert_eq(settle(&w, &n), ERR_OK);
+    }
+    expect_schedule(&w, &n);
+    node_done(&n);
+    world_done(&w);
+    return failed;
+}
+
+Test(regional_replica_store, a_crash_at_every_commit_loses_and_doubles_nothing)
+{
+    unsigned points = 0;
+    while (survives_failure(points + 1, false))
+        points++;
+    cr_assert_gt(points, 40, "only %u commits", points);
+    for (unsigned nth = 1; nth <= points; nth++)
+        cr_assert(survives_failure(nth, true));
+}
+
+Test(regional_replica_store, a_full_store_holds_up_the_stream_and_loses_nothing)
+{
+    struct world w;
+    struct node n;
+    given_world(&w);
+    given_node(&w, &n, "us-r1");
+    for (unsigned s = 0; s < 30; s++) {
+        schedule_step(&w, s);
+        cr_assert_eq(node_run(&n), ERR_OK);
+    }
+    uint64_t before = durable_floor(n.kv);
+
+    sim_kv_limit(n.kv, 1);
+    for (unsigned s = 30; s < 40; s++) {
+        schedule_step(&w, s);
+        cr_assert_eq(node_run(&n), ERR_OK, "full is no reason to end");
+    }
+    cr_assert_eq(durable_floor(n.kv), before);
+    cr_assert_leq(world_hear(&w), before);
+    cr_assert_geq(n.notes[REPLICA_STORE_FULL], 1);
+    sim_kv_limit(n.kv, 0);
+    for (unsigned s = 40; schedule_step(&w, s); s++)
+        cr_assert_eq(node_run(&n), ERR_OK);
+    cr_assert_eq(settle(&w, &n), ERR_OK);
+
+    expect_schedule(&w, &n);
+    node_done(&n);
+    world_done(&w);
+}
+
+Test(regional_replica_store, redo_values_go_when_their_minute_is_retired)
+{
+    struct world w;
+    struct node n = {.horizon_minutes = 2};
+    given_world(&w);
+    n.kv = sim_kv_new(CUT_TABLES);
+    (void)snprintf(n.name, sizeof(n.name), "us-r1");
+    cr_assert_eq(node_start(&w, &n), ERR_OK);
+    for (unsigned s = 0; schedule_step(&w, s); s++)
+        cr_assert_eq(node_run(&n), ERR_OK);
+    cr_assert_gt(sim_kv_entries(n.kv, CUT_TABLE_REDO), 20);
+
+    for (unsigned i = 0; i < 12; i++) {
+        world_advance(&w, 60000);
+        publish_run(&w, SCHEDULE_CLICKS, SCHEDULE_CLICKS, schedule_clicks());
+        cr_assert_eq(node_run(&n), ERR_OK);
+    }
+
+    cr_assert_eq(sim_kv_entries(n.kv, CUT_TABLE_REDO), 0);
+    cr_assert_eq(fold_of(&n)->horizon.count, 0);
+    cr_assert_eq(fold_of(&n)->books.folded, SCHEDULE_CLICKS, "the books stay");
+    node_crash(&n);
+    cr_assert_eq(node_start(&w, &n), ERR_OK);
+    cr_assert_eq(fold_of(&n)->horizon.count, 0);
+    node_done(&n);
+    world_done(&w);
+}
+
+Test(regional_replica_store, a_damaged_store_is_not_used)
+{
+    struct world w;
+    struct node n;
+    given_world(&w);
+    given_node(&w, &n, "us-r1");
+    for (unsigned s = 0; s < 10; s++) {
+        schedule_step(&w, s);
+        cr_assert_eq(node_run(&n), ERR_OK);
+    }
+    node_crash(&n);
+
+    for (unsigned table = CUT_TABLE_META; table <= CUT_TABLE_REDO; table++) {
+        struct node broken = {.kv = sim_kv_clone(n.kv)};
+        struct kv_txn *txn;
+        struct span key, value;
+        uint8_t zero[1] = {0};
+        (void)snprintf(broken.name, sizeof(broken.name), "us-r1");
+        cr_assert_eq(kv_begin(broken.kv, true, &txn), ERR_OK);
+        cr_assert(kv_seek(txn, table, span_of(zero, 1), &key, &value));
+        uint8_t *k = base_alloc(key.length), *v = base_alloc(value.length);
+        size_t key_length = key.length, value_length = value.length;
+        memcpy(k, key.data, key_length);
+        memcpy(v, value.data, value_length);
+        v[0] ^= 0x40;
+        kv_put(txn, table, span_of(k, key_length), span_of(v, value_length));
+        cr_assert_eq(kv_commit(&txn), ERR_OK);
+        free(k);
+        free(v);
+
+        cr_assert_eq(node_start(&w, &broken), ERR_KV_CORRUPT, "table %u", table);
+        node_done(&broken);
+    }
+    sim_kv_free(n.kv);
+    world_done(&w);
+}
+
+/* --- a peer's copy (design 4.3) --------------------------------------------------------------------------------------- */
+
+Test(regional_replica_store, a_copied_store_gets_an_id_of_its_own_and_tells_what_its_outbox_held)
+{
+    struct world w;
+    struct node n, copy = {0};
+    struct replica_view v;
+    given_world(&w);
+    given_node(&w, &n, "us-r1");
+    for (unsigned s = 0; s < 20; s++) {
+        schedule_step(&w, s);
+        cr_assert_eq(node_run(&n), ERR_OK);
+    }
+    /* Partials of the peer that never leave it: the bus loses them all, then the peer dies. */
+    sim_bus_lose_publishes(n.bus, 100000);
+    for (unsigned s = 20; s < 40; s++) {
+        schedule_step(&w, s);
+        cr_assert_eq(node_run(&n), ERR_OK);
+    }
+    replica_view(n.replica, &v);
+    cr_assert_gt(v.outbox, 5);
+    uint64_t peers_id = v.store_id;
+    (void)snprintf(copy.name, sizeof(copy.name), "us-r2");
+    copy.kv = sim_kv_clone(n.kv);
+    node_crash(&n);
+
+    cr_assert_eq(node_start(&w, &copy), ERR_OK);
+    replica_view(copy.replica, &v);
+    cr_assert_neq(v.store_id, peers_id);
+    cr_assert_eq(copy.notes[REPLICA_ADOPTED_STORE], 1);
+    cr_assert_eq(sim_kv_entries(copy.kv, CUT_TABLE_OUTBOX), 0);
+    for (unsigned s = 40; schedule_step(&w, s); s++)
+        cr_assert_eq(node_run(&copy), ERR_OK);
+    cr_assert_eq(settle(&w, &copy), ERR_OK);
+
+    expect_schedule(&w, &copy);
+    cr_assert_eq(w.heard_store_id, v.store_id);
+    sim_kv_free(n.kv);
+    node_done(&copy);
+    world_done(&w);
+}
+
+Test(regional_replica_store, a_restored_store_of_the_same_name_gets_a_new_id_too_but_a_restart_does_not)
+{
+    struct world w;
+    struct node n;
+    struct replica_view before, after;
+    given_world(&w);
+    given_node(&w, &n, "us-r1");
+    replica_view(n.replica, &before);
+    node_crash(&n);
+
+    cr_assert_eq(node_start(&w, &n), ERR_OK);
+    replica_view(n.replica, &after);
+    cr_assert_eq(after.store_id, before.store_id);
+    node_crash(&n);
+    cr_assert_eq(replica_mark_restored(n.kv), ERR_OK);
+    cr_assert_eq(node_start(&w, &n), ERR_OK);
+    replica_view(n.replica, &after);
+    cr_assert_neq(after.store_id, before.store_id);
+    before = after;
+    node_crash(&n);
+    cr_assert_eq(node_start(&w, &n), ERR_OK);
+    replica_view(n.replica, &after);
+
+    cr_assert_eq(after.store_id, before.store_id, "once");
+    node_done(&n);
+    world_done(&w);
+}
