@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define STREAM_AGE_S  (7 * 24 * 3600u)
@@ -58,6 +59,16 @@ static void unfit(enum err err, const char *where)
 {
     log_error("unfit: stopping at once", log_err(err), log_text("where", where));
     _exit(EXIT_CODE_UNFIT);
+}
+
+/* Each connection is a descriptor; the soft limit of a login shell is a thousand. */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 /* -- admin --------------------------------------------------------------------------------- */
@@ -388,6 +399,7 @@ int main(int argc, char **argv)
 
     /* Before any thread starts: all of them inherit the mask, and main alone waits. */
     (void)signal(SIGPIPE, SIG_IGN);
+    raise_file_limit();
     (void)sigemptyset(&ends);
     (void)sigaddset(&ends, SIGTERM);
     (void)sigaddset(&ends, SIGINT);

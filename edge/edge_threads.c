@@ -22,6 +22,9 @@ struct edge_threads *edge_threads_new(const struct edge_threads_options *options
     t->options = *options;
     t->metrics = metrics_new(edge_metric_rows, EDGE_METRIC_COUNT);
     t->workers = base_zalloc(options->workers, sizeof(*t->workers));
+    for (uint32_t i = 0; i < options->workers;
+         i++) /* others may try to wake them from the first request on */
+        CHECK(pthread_mutex_init(&t->workers[i].lock, NULL) == 0);
     size_t lines = (size_t)options->rules.admit.region_count * options->rules.admit.partitions;
     t->accepted_by_line = base_zalloc(lines, sizeof(*t->accepted_by_line));
     t->mark_of_line = base_zalloc(lines, sizeof(struct edge_mark *));
@@ -37,7 +40,7 @@ struct edge_threads *edge_threads_new(const struct edge_threads_options *options
 void edge_threads_acked(void *threads)
 {
     struct edge_threads *t = threads;
-    for (uint32_t i = 0; i < t->started_workers; i++)
+    for (uint32_t i = 0; i < t->options.workers; i++)
         if (atomic_load(&t->workers[i].waiting_count) > 0)
             edge_worker_wake(&t->workers[i]);
 }
@@ -142,7 +145,7 @@ void edge_threads_free(struct edge_threads *t)
     if (t == NULL)
         return;
     CHECK(!t->committer_runs && !t->forwarder_runs && t->queue_first == NULL);
-    for (uint32_t i = 0; i < t->started_workers; i++)
+    for (uint32_t i = 0; i < t->options.workers; i++)
         CHECK(pthread_mutex_destroy(&t->workers[i].lock) == 0);
     CHECK(pthread_mutex_destroy(&t->queue_lock) == 0);
     CHECK(pthread_cond_destroy(&t->queue_filled) == 0);

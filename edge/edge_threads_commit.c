@@ -176,7 +176,7 @@ void edge_threads_hand_back(struct edge_threads *t, struct edge_job *jobs)
         pthread_mutex_unlock(&w->lock);
         told[w - t->workers] = true;
     }
-    for (uint32_t i = 0; i < t->started_workers; i++)
+    for (uint32_t i = 0; i < t->options.workers; i++)
         if (told[i])
             edge_worker_wake(&t->workers[i]);
 }
@@ -200,7 +200,10 @@ static void keep_house(struct edge_threads *t, bool quiet)
     t->options.usage(t->options.spool_context, &used, &map);
     metrics_set(t->metrics, EDGE_SPOOL_USED, used);
     metrics_set(t->metrics, EDGE_SPOOL_MAP, map);
-    atomic_store(&t->spool_full, used > map / 100 * 95);
+    bool full = used > map / 100 * 95;
+    if (atomic_exchange(&t->spool_full, full) != full)
+        log_warn(full ? "spool nearly full: refusing clicks" : "spool has room: taking clicks",
+                 log_u64("used_bytes", used), log_u64("map_bytes", map));
     if (t->options.housekeep != NULL && now - t->checked_readers_ms >= READERS_CHECK_MS) {
         t->checked_readers_ms = now;
         t->options.housekeep(t->options.spool_context);

@@ -51,7 +51,7 @@ struct edge_threads {
     _Atomic uint64_t answer_ms[EDGE_LATENCY_BUCKETS], answer_ms_sum;
     _Atomic uint64_t *accepted_by_line; /* home * partitions + partition */
     struct edge_worker *workers;
-    uint32_t started_workers;
+    uint32_t started_workers; /* the thread that starts and stops */
     _Atomic bool draining, spool_full, forwarding_over;
     _Atomic uint32_t drain_ms;
     uint16_t port;

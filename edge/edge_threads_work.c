@@ -20,7 +20,7 @@ static void count_answer(struct edge_threads *t, const struct edge_job *job)
     };
     CHECK(job->answer.outcome > EDGE_OUTCOME_NONE && job->answer.outcome < countof(counters));
     metrics_add(t->metrics, counters[job->answer.outcome], 1);
-    edge_threads_count_latency(t, edge_threads_mono_ms(t) - job->request->received_mono_ms);
+    edge_threads_count_latency(t, uv_hrtime() / 1000000 - job->request->received_mono_ms);
     if (job->request->cancelled)
         metrics_add(t->metrics, EDGE_CANCELLED, 1);
 }
@@ -182,6 +182,7 @@ static void on_wake(uv_async_t *wake)
     finish_if_over(w);
 }
 
+/* A queue that is full shows when a job is put into it; the gate knows of the spool alone. */
 static enum edge_gate gate_of(const struct edge_threads *t)
 {
     return atomic_load(&t->spool_full) ? EDGE_GATE_SPOOL_FULL : EDGE_GATE_OPEN;
@@ -198,6 +199,8 @@ static void on_request(void *context, struct h2_request *request)
     metrics_add(t->metrics, EDGE_BODY_BYTES, request->body.length);
     metrics_add(t->metrics, EDGE_CLICKS_REFUSED, job->refused_count);
     if (job->answer.outcome != EDGE_OUTCOME_NONE) {
+        if (job->answer.outcome == EDGE_OUTCOME_UNAVAILABLE)
+            metrics_add(t->metrics, EDGE_SPOOL_FULL, 1); /* the gate's only reason */
         respond(w, job);
         return;
     }
@@ -246,8 +249,9 @@ enum err edge_worker_init(struct edge_worker *w, struct edge_threads *t, const c
     }
     CHECK(uv_async_init(&w->loop, &w->wake, on_wake) == 0);
     CHECK(uv_timer_init(&w->loop, &w->due) == 0);
-    CHECK(pthread_mutex_init(&w->lock, NULL) == 0);
+    pthread_mutex_lock(&w->lock);
     w->wakeable = true;
+    pthread_mutex_unlock(&w->lock);
     return ERR_OK;
 }
 

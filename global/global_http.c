@@ -100,7 +100,7 @@ static bool is_consistent(struct worker *w, struct h2_request *r, const struct q
 static void on_stats(struct worker *w, struct h2_request *r)
 {
     struct query query;
-    struct query_fault fault;
+    struct query_fault fault = {.parameter = ""};
     struct stats_json_answer found;
     if (!query_parse(r->query, &query, &fault)) {
         char detail[256];

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * global_main: tributary-global: connects the merger and the query service to LMDB, JetStream and
  * TLS. */
-#include "common/run/admin_http.h"
 #include "common/run/bus_nats.h"
 #include "common/run/clock_os.h"
 #include "common/run/kv_lmdb.h"
@@ -10,6 +9,7 @@
 #include "common/run/tls.h"
 #include "common/run/wake.h"
 #include "global/global_http.h"
+#include "global/global_http_admin.h"
 #include "global/global_merger.h"
 #include "global/global_metrics.h"
 #include "global/global_options.h"
@@ -26,12 +26,6 @@
 #define STORE_LOOK_MS    1000u
 #define READERS_CHECK_MS 60000u
 
-/* What the admin thread shows of a region: written by the merger's thread alone. */
-struct board_region {
-    _Atomic uint64_t watermark_ms, counted, duplicate, carried, folded, missing_edges, position;
-    _Atomic bool up, heard;
-};
-
 struct globe {
     struct global_options *options;
     struct metrics *metrics;
@@ -41,8 +35,7 @@ struct globe {
     struct bus_port *buses[LIMIT_REGIONS];
     struct merger *merger;
     struct global_http *http;
-    struct admin_http *admin;
-    struct board_region board[LIMIT_REGIONS];
+    struct global_http_admin *admin;
     _Atomic bool stopping;
 };
 
@@ -53,140 +46,6 @@ static void on_signal(int number)
     (void)number;
     globe.stopping = true;
     wake_signal(globe.wake);
-}
-
-static void put_labelled(struct buf *out, const char *name, const char *help, size_t offset,
-                         uint64_t divide)
-{
-    char line[256];
-    int length = snprintf(line, sizeof(line), "# HELP %s %s\n# TYPE %s gauge\n", name, help, name);
-    buf_put(out, line, (size_t)length);
-    for (unsigned i = 0; i < globe.options->regions_count; i++) {
-        const char *labels[] = {"region", globe.options->regions[i].name, NULL};
-        const _Atomic uint64_t *value =
-            (const _Atomic uint64_t *)(const void *)((const char *)&globe.board[i] + offset);
-        metrics_line(out, name, labels, *value / divide);
-    }
-}
-
-static void put_lag(struct buf *out)
-{
-    uint64_t now_ms = clock_os()->wall_ms(clock_os());
-    const char *name = "tributary_global_watermark_lag_seconds";
-    char line[256];
-    int length = snprintf(line, sizeof(line),
-                          "# HELP %s age of the region's watermark; absent: none yet\n"
-                          "# TYPE %s gauge\n",
-                          name, name);
-    buf_put(out, line, (size_t)length);
-    for (unsigned i = 0; i < globe.options->regions_count; i++) {
-        const char *labels[] = {"region", globe.options->regions[i].name, NULL};
-        uint64_t watermark_ms = globe.board[i].watermark_ms;
-        if (watermark_ms > 0)
-            metrics_line(out, name, labels,
-                         now_ms > watermark_ms ? (now_ms - watermark_ms) / 1000 : 0);
-    }
-}
-
-static void on_metrics(void *context, const char *query, struct admin_reply *reply)
-{
-    (void)context;
-    (void)query;
-    reply->content_type = "text/plain; version=0.0.4; charset=utf-8";
-    metrics_render(globe.metrics, &reply->body);
-#define BOARD(member) offsetof(struct board_region, member)
-    put_labelled(&reply->body, "tributary_global_region_counted",
-                 "distinct clicks, by the furthest replica of each partition", BOARD(counted), 1);
-    put_labelled(&reply->body, "tributary_global_region_duplicate",
-                 "repeats that the fold found, likewise", BOARD(duplicate), 1);
-    put_labelled(&reply->body, "tributary_global_region_carried",
-                 "clicks left to the settlement, likewise", BOARD(carried), 1);
-    put_labelled(&reply->body, "tributary_global_region_folded",
-                 "clicks folded, likewise: counted + duplicate + carried", BOARD(folded), 1);
-    put_labelled(&reply->body, "tributary_global_region_missing_edges",
-                 "known edges that the watermark went on without", BOARD(missing_edges), 1);
-    put_labelled(&reply->body, "tributary_global_region_watermark_seconds",
-                 "the region's watermark, Unix seconds; 0: none yet", BOARD(watermark_ms), 1000);
-    put_labelled(&reply->body, "tributary_global_region_position",
-                 "sequence number up to which its partials are merged", BOARD(position), 1);
-#undef BOARD
-    put_lag(&reply->body);
-}
-
-static void put_text(struct buf *out, const char *text)
-{
-    buf_put(out, text, strlen(text));
-}
-
-static void on_livez(void *context, const char *query, struct admin_reply *reply)
-{
-    (void)context;
-    (void)query;
-    put_text(&reply->body, "ok\n");
-}
-
-/* Ready to answer for the whole world: each region was heard once. */
-static void on_readyz(void *context, const char *query, struct admin_reply *reply)
-{
-    (void)context;
-    (void)query;
-    for (unsigned i = 0; i < globe.options->regions_count; i++) {
-        const char *name = globe.options->regions[i].name;
-        if (!globe.board[i].heard) {
-            reply->status = 503;
-            put_text(&reply->body, "region ");
-            put_text(&reply->body, name);
-            put_text(&reply->body, " was never heard\n");
-        } else if (!globe.board[i].up) {
-            put_text(&reply->body, "region ");
-            put_text(&reply->body, name);
-            put_text(&reply->body, " is not connected now\n");
-        }
-    }
-    if (reply->status == 200)
-        put_text(&reply->body, "ok\n");
-}
-
-static void show(void)
-{
-    struct merger_view view;
-    merger_view(globe.merger, &view);
-    struct metrics *m = globe.metrics;
-    metrics_set(m, GLOBAL_MESSAGES, view.messages);
-    metrics_set(m, GLOBAL_BYTES, view.bytes);
-    metrics_set(m, GLOBAL_COMMITS, view.commits);
-    metrics_set(m, GLOBAL_COMMIT_FAILURES, view.commit_failures);
-    metrics_set(m, GLOBAL_ROWS, view.rows);
-    metrics_set(m, GLOBAL_ROWS_CHANGED, view.rows_changed);
-    metrics_set(m, GLOBAL_ROWS_REPEATED, view.rows - view.rows_changed);
-    metrics_set(m, GLOBAL_DAMAGED, view.damaged);
-    metrics_set(m, GLOBAL_REFUSED, view.refused);
-    metrics_set(m, GLOBAL_BAD_SKETCHES, view.bad_sketches);
-    metrics_set(m, GLOBAL_COLLISIONS, view.collisions);
-    metrics_set(m, GLOBAL_PROOFS, view.proofs);
-    metrics_set(m, GLOBAL_PROOFS_FAILED, view.proofs_failed);
-    metrics_set(m, GLOBAL_GAPS, view.gaps);
-    metrics_set(m, GLOBAL_TOTALS, view.totals);
-    metrics_set(m, GLOBAL_MISMATCHES, view.mismatches);
-    metrics_set(m, GLOBAL_WANTS, view.wants_sent);
-    metrics_set(m, GLOBAL_COMPLETED, view.minutes_completed);
-    metrics_set(m, GLOBAL_GIVEN_UP, view.minutes_given_up);
-    metrics_set(m, GLOBAL_MINUTES_WANTED, view.minutes_wanted);
-    metrics_set(m, GLOBAL_MINUTES_HELD, view.minutes_held);
-    metrics_set(m, GLOBAL_NAMES_WANTED, view.names_wanted);
-    for (uint32_t i = 0; i < view.region_count; i++) {
-        const struct merger_region_view *from = &view.regions[i];
-        struct board_region *to = &globe.board[i];
-        to->watermark_ms = from->watermark_ms;
-        to->counted = from->counted;
-        to->duplicate = from->duplicate;
-        to->carried = from->carried;
-        to->folded = from->folded;
-        to->missing_edges = from->missing_edges;
-        to->position = from->position;
-        to->up = from->up;
-        to->heard = from->heard;
-    }
 }
 
 /* Alarms are told once, by who knows the story: when one of their counters moves. */
@@ -224,9 +83,9 @@ static int merge_until_stopped(void)
     while (!globe.stopping) {
         uint32_t idle_ms = 0;
         enum err err = merger_step(globe.merger, &idle_ms);
-        show();
         struct merger_view now;
         merger_view(globe.merger, &now);
+        global_http_admin_show(globe.admin, &now);
         tell(&before, &now);
         before = now;
         if (err != ERR_OK) {
@@ -327,17 +186,19 @@ static enum err open_http(void)
 
 static enum err open_admin(void)
 {
-    static const struct admin_route routes[] = {
-        {"GET", "/metrics", on_metrics},
-        {"GET", "/livez", on_livez},
-        {"GET", "/readyz", on_readyz},
-    };
-    struct admin_options options = {
+    struct merger_view view;
+    struct global_http_admin_options options = {
         .listen = globe.options->admin_listen,
-        .routes = routes,
-        .route_count = countof(routes),
+        .metrics = globe.metrics,
+        .counters = global_http_counters(globe.http),
+        .clock = clock_os(),
     };
-    return admin_http_start(&options, &globe.admin);
+    enum err err = global_http_admin_new(&options, &globe.admin);
+    if (err != ERR_OK)
+        return err;
+    merger_view(globe.merger, &view);
+    global_http_admin_show(globe.admin, &view);
+    return global_http_admin_start(globe.admin);
 }
 
 static void host_of(const char *listen, char *out, size_t size)
@@ -361,7 +222,7 @@ static enum err write_ports(void)
     FILE *file = fopen(path, "we");
     bool written = file != NULL && fprintf(file, "listen=%s:%u\nadmin=%s:%u\n", listen,
                                            (unsigned)global_http_port(globe.http), admin,
-                                           (unsigned)admin_http_port(globe.admin)) > 0;
+                                           (unsigned)global_http_admin_port(globe.admin)) > 0;
     written = file != NULL && fclose(file) == 0 && written;
     if (written && rename(path, o->ports_file) == 0)
         return ERR_OK;
@@ -381,17 +242,15 @@ static enum err start(void)
     enum err err = kv_lmdb_open(&store, &globe.kv);
     if (err == ERR_OK)
         err = open_merger();
-    if (err == ERR_OK) {
-        show();
+    if (err == ERR_OK)
         err = open_http();
-    }
     if (err == ERR_OK)
         err = open_admin();
     if (err == ERR_OK)
         err = write_ports();
     if (err == ERR_OK)
         log_info("ready", log_u64("port", global_http_port(globe.http)),
-                 log_u64("admin_port", admin_http_port(globe.admin)),
+                 log_u64("admin_port", global_http_admin_port(globe.admin)),
                  log_u64("regions", o->regions_count));
     else
         log_error("cannot start", log_err(err));
@@ -400,8 +259,7 @@ static enum err start(void)
 
 static void stop(void)
 {
-    if (globe.admin != NULL)
-        admin_http_stop(globe.admin);
+    global_http_admin_stop(globe.admin);
     global_http_stop(globe.http);
     merger_free(globe.merger);
     for (unsigned i = 0; i < LIMIT_REGIONS; i++)

@@ -11,6 +11,7 @@
 #define BITE_BYTES      (4ULL * 1024 * 1024)
 #define EVENTS_PER_STEP 1024u
 #define PROOF_RETRY_MS  1000u
+#define SILENT_MS       60000u
 #define STALL_MS        1000u
 #define IDLE_MS         1000u
 
@@ -68,6 +69,7 @@ static void start_reading(struct merger_river *river, uint64_t now_ms)
 {
     enum err err = bus_read(river->bus, river->stream, river->position.seq, river->id);
     river->just_proven = true;
+    river->heard_ms = now_ms;
     river->phase = err == ERR_OK ? MERGER_READING : MERGER_PROVE;
     river->retry_ms = now_ms + PROOF_RETRY_MS;
 }
@@ -190,6 +192,7 @@ static enum err on_message(struct merger *m, struct merger_river *river,
             m->view.gaps++;
     }
     river->just_proven = false;
+    river->heard_ms = now_ms;
     struct merger_position position = {event->seq, hash_checksum(event->data, 0)};
 #ifdef TRIBUTARY_BREAK_POSITION_APART
     if (m->txn == NULL) {
@@ -256,6 +259,7 @@ static enum err take_bite(struct merger *m, uint64_t now_ms, bool *out_more)
     uint64_t messages = m->view.messages;
     uint64_t bytes = m->view.bytes;
     uint32_t count = m->options.region_count;
+    CHECK(count > 0);
     *out_more = false;
     for (uint32_t i = 0; i < count; i++) {
         struct merger_river *river = &m->rivers[(m->first_river + i) % count];
@@ -336,9 +340,13 @@ enum err merger_step(struct merger *m, uint32_t *out_idle_ms)
         return ERR_OK;
     }
     *out_idle_ms = 0;
-    for (uint32_t i = 0; i < m->options.region_count; i++)
-        if (m->rivers[i].phase == MERGER_PROVE && m->rivers[i].retry_ms <= now_ms)
-            prove(m, &m->rivers[i], now_ms);
+    for (uint32_t i = 0; i < m->options.region_count; i++) {
+        struct merger_river *river = &m->rivers[i];
+        /* Silent: a stream that was made anew without a word gives out the numbers below ours first. */
+        bool silent = river->phase == MERGER_READING && now_ms - river->heard_ms >= SILENT_MS;
+        if (silent || (river->phase == MERGER_PROVE && river->retry_ms <= now_ms))
+            prove(m, river, now_ms);
+    }
     bool more = false;
     enum err err = take_bite(m, now_ms, &more);
     if (err == ERR_OK && m->txn != NULL) {

@@ -114,7 +114,9 @@ static enum err take_row(struct merger_message *message, const struct partial_ro
         m->view.rows_older++;
         return ERR_OK;
     }
-    struct span kept = rank == MERGE_NEWER ? (struct span){0} : buf_span(&m->old_sketch);
+    struct span kept = buf_span(&m->old_sketch);
+    if (rank == MERGE_NEWER)
+        kept.length = 0;
     if (merge_sketch(kept, row->sketch, m->sketches, &m->new_sketch) != ERR_OK)
         m->view.bad_sketches++; /* the row counts; its digest will not match, so it is asked for
                                    again */

@@ -170,7 +170,8 @@ static enum err judge(struct merger_message *message, const struct partial_total
     struct completeness_book before = book->book;
     bool whole = proves_whole(message, book, total);
     enum completeness_verdict verdict = completeness_judge(&book->book, total, sound, whole);
-    if (memcmp(&before, &book->book, sizeof(before)) != 0)
+    if (before.announced != book->book.announced || before.complete != book->book.complete ||
+        before.met[0] != book->book.met[0])
         book->dirty = true;
     switch (verdict) {
     case COMPLETENESS_MET:
@@ -306,17 +307,22 @@ static void forget_wholes(struct merger *m, uint16_t region, const struct want_m
     }
 }
 
+static const struct merger_river *river_of(const struct merger *m, uint16_t region)
+{
+    uint32_t at = 0;
+    while (at < m->options.region_count && m->rivers[at].id != region)
+        at++;
+    CHECK(at < m->options.region_count);
+    return &m->rivers[at];
+}
+
 void merger_totals_ask(struct merger *m, uint64_t now_ms)
 {
     uint16_t region = 0;
     struct buf message = {0};
     /* A bounded number of messages a step; what is left stays due. */
     for (unsigned n = 0; n < 16 && want_list_take(&m->wants, now_ms, &region, m->want); n++) {
-        struct merger_river *river = NULL;
-        for (uint32_t i = 0; i < m->options.region_count; i++)
-            if (m->rivers[i].id == region)
-                river = &m->rivers[i];
-        CHECK(river != NULL);
+        const struct merger_river *river = river_of(m, region);
         memcpy(m->want->region, river->name, sizeof(m->want->region));
         forget_wholes(m, region, m->want);
         want_write(&message, m->want);

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 const struct metric_row regional_metric_rows[REGIONAL_METRIC_COUNT] = {
-#define REGIONAL_METRIC_ROW(id, kind, name, unit, help, member) \
+#define REGIONAL_METRIC_ROW(id, kind, name, unit, help, member)                                    \
     [id] = {REGIONAL_NAME(name), METRIC_##kind, unit, help},
     REGIONAL_METRICS(REGIONAL_METRIC_ROW)
 #undef REGIONAL_METRIC_ROW
@@ -47,8 +47,8 @@ static void put_text(struct buf *out, const char *text)
 static void put_head(struct buf *out, const char *name, const char *help, const char *kind)
 {
     char line[256];
-    int length = snprintf(line, sizeof(line), "# HELP %s %s\n# TYPE %s %s\n", name, help, name,
-                          kind);
+    int length =
+        snprintf(line, sizeof(line), "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind);
     CHECK(length > 0 && (size_t)length < sizeof(line));
     put_text(out, line);
 }
@@ -62,8 +62,8 @@ static void put_part(struct regional_admin *a, struct buf *out, const char *name
     metrics_line(out, name, labels, value);
 }
 
-static void put_parts(struct regional_admin *a, struct buf *out, const char *name,
-                      const char *help, size_t offset)
+static void put_parts(struct regional_admin *a, struct buf *out, const char *name, const char *help,
+                      size_t offset)
 {
     put_head(out, name, help, "gauge");
     for (uint32_t i = 0; i < a->part_count; i++) {
@@ -105,8 +105,7 @@ static void on_metrics(void *context, const char *query, struct admin_reply *rep
     put_parts(a, out, REGIONAL_NAME("partition_folded"), "click numbers consumed", BOARD(folded));
     put_parts(a, out, REGIONAL_NAME("partition_counted"), "distinct clicks", BOARD(counted));
     put_parts(a, out, REGIONAL_NAME("partition_duplicate"), "repeats found", BOARD(duplicate));
-    put_parts(a, out, REGIONAL_NAME("partition_carried"), "left to the settlement",
-              BOARD(carried));
+    put_parts(a, out, REGIONAL_NAME("partition_carried"), "left to the settlement", BOARD(carried));
     put_parts(a, out, REGIONAL_NAME("partition_keys"), "click keys in memory", BOARD(keys));
     put_parts(a, out, REGIONAL_NAME("partition_edges"), "enrolled edges", BOARD(edges_known));
     put_parts(a, out, REGIONAL_NAME("partition_edges_missing"),
@@ -192,10 +191,8 @@ enum err regional_admin_start(const struct regional_admin_options *options,
     struct regional_admin *a = base_zalloc(1, sizeof(*a));
     a->options = *options;
     a->metrics = metrics_new(regional_metric_rows, REGIONAL_METRIC_COUNT);
-    struct admin_options http = {.listen = options->listen,
-                                 .routes = routes,
-                                 .route_count = countof(routes),
-                                 .context = a};
+    struct admin_options http = {
+        .listen = options->listen, .routes = routes, .route_count = countof(routes), .context = a};
     enum err err = admin_http_start(&http, &a->http);
     if (err != ERR_OK) {
         regional_admin_stop(a);
@@ -243,7 +240,7 @@ void regional_admin_show(struct regional_admin *a, const struct replica *r)
 {
     struct replica_view view;
     replica_view(r, &view);
-#define REGIONAL_METRIC_SHOW(id, kind, name, unit, help, member) \
+#define REGIONAL_METRIC_SHOW(id, kind, name, unit, help, member)                                   \
     metrics_set(a->metrics, id, (uint64_t)view.member);
     REGIONAL_METRICS(REGIONAL_METRIC_SHOW)
 #undef REGIONAL_METRIC_SHOW

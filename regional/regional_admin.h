@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * regional_admin: the admin port of a fold replica: /metrics, /livez, /readyz, /v1/store-copy.
- * Audience: regional shell, tests. regional_admin_show is called by the thread of the replica, the rest at start and
- * end. */
+ * Audience: regional shell, tests. regional_admin_show is called by the thread of the replica, the
+ * rest at start and end. */
 #pragma once
 
 #include "common/base/kv.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * regional_admin_restore: fetch beside the store, prove that it opens, mark it, then rename it into place. */
+ * regional_admin_restore: fetch beside the store, prove that it opens, mark it, then rename it into
+ * place. */
 #include "regional/regional_admin_restore.h"
 
 #include "common/run/kv_lmdb.h"
@@ -17,7 +18,7 @@
 #include <unistd.h>
 
 #define PATH_MAX_BYTES 4400
-#define TIMEOUT_S 60
+#define TIMEOUT_S      60
 #define HEAD_BYTES_MAX 8192
 
 static void refuse(const char *why, const char *what)
@@ -64,7 +65,8 @@ static bool write_all(int file, const char *data, size_t length)
     return true;
 }
 
-/* Reads up to the end of the answer's head. Returns the length of the body, or 0: not the answer we can use. */
+/* Reads up to the end of the answer's head. Returns the length of the body, or 0: not the answer we
+ * can use. */
 static uint64_t read_head(int peer, char *head)
 {
     size_t length = 0;
@@ -166,7 +168,8 @@ static void clear_fresh(const struct places *p)
     (void)rmdir(p->fresh);
 }
 
-/* Opens what came as a store and marks it: a copy that does not open must not take the store's place. */
+/* Opens what came as a store and marks it: a copy that does not open must not take the store's
+ * place. */
 static enum err prove_and_mark(const struct places *p, uint64_t store_bytes)
 {
     struct kv_lmdb_options options = {.path = p->fresh,

@@ -16,9 +16,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define KEEP_SECONDS (7ULL * 24 * 3600)
+#define KEEP_SECONDS     (7ULL * 24 * 3600)
 #define READERS_CHECK_MS 60000u
-#define SHOW_MS 100u
+#define SHOW_MS          100u
 
 struct region {
     struct regional_options *options;
@@ -160,9 +160,9 @@ static enum err write_ports(void)
     CHECK(colon != NULL);
     (void)snprintf(path, sizeof(path), "%s.new", o->ports_file);
     FILE *file = fopen(path, "we");
-    bool written = file != NULL && fprintf(file, "admin=%.*s:%u\n", (int)(colon - o->admin_listen),
-                                           o->admin_listen,
-                                           (unsigned)regional_admin_port(region.admin)) > 0;
+    bool written =
+        file != NULL && fprintf(file, "admin=%.*s:%u\n", (int)(colon - o->admin_listen),
+                                o->admin_listen, (unsigned)regional_admin_port(region.admin)) > 0;
     written = file != NULL && fclose(file) == 0 && written;
     if (written && rename(path, o->ports_file) == 0)
         return ERR_OK;

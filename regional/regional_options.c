@@ -10,13 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PATH_BYTES 4096
-#define STORE_BYTES_MIN (16ULL * 1024 * 1024)
+#define PATH_BYTES         4096
+#define STORE_BYTES_MIN    (16ULL * 1024 * 1024)
 #define PASSWORD_BYTES_MAX 256
-#define LATENESS_MS_MAX (3600u * 1000)
-#define INTERVAL_MS_MAX (60u * 1000)
+#define LATENESS_MS_MAX    (3600u * 1000)
+#define INTERVAL_MS_MAX    (60u * 1000)
 
-#define TEXT(key, flags, type, member) \
+#define TEXT(key, flags, type, member)                                                             \
     CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | (flags), type, member, 1, PATH_BYTES)
 #define OPTIONAL CYAML_FLAG_OPTIONAL
 
@@ -41,11 +41,9 @@ static const cyaml_schema_field_t option_fields[] = {
     TEXT("ports_file", OPTIONAL, struct regional_options, ports_file),
     TEXT("log_level", OPTIONAL, struct regional_options, log_level),
     CYAML_FIELD_UINT("partitions_total", OPTIONAL, struct regional_options, partitions_total),
-    CYAML_FIELD_UINT("allowed_lateness_ms", OPTIONAL, struct regional_options,
-                     allowed_lateness_ms),
+    CYAML_FIELD_UINT("allowed_lateness_ms", OPTIONAL, struct regional_options, allowed_lateness_ms),
     CYAML_FIELD_UINT("horizon_hours", OPTIONAL, struct regional_options, horizon_hours),
-    CYAML_FIELD_UINT("partial_interval_ms", OPTIONAL, struct regional_options,
-                     partial_interval_ms),
+    CYAML_FIELD_UINT("partial_interval_ms", OPTIONAL, struct regional_options, partial_interval_ms),
     CYAML_FIELD_MAPPING("store", CYAML_FLAG_DEFAULT, struct regional_options, store, store_fields),
     CYAML_FIELD_MAPPING("nats", CYAML_FLAG_DEFAULT, struct regional_options, nats, nats_fields),
     CYAML_FIELD_END};
@@ -83,7 +81,8 @@ const char regional_options_help[] =
     "\n"
     "  --check-config   reads and checks all of it, then exits\n"
     "  --restore-from http://HOST:PORT\n"
-    "                   first copies the store of a peer from its admin port, then runs. For a new\n"
+    "                   first copies the store of a peer from its admin port, then runs. For a "
+    "new\n"
     "                   replica, or one whose disk was lost; refused while a store is there\n"
     "\n"
     "exit codes: 0 clean, 64 usage, 70 unfit (store damaged or disk error), 75 an address, a peer\n"
@@ -192,8 +191,7 @@ static enum err check_numbers(const char *path, struct regional_options *o, char
                       "(%u), such as 0-3 or 0,2",
                       path, o->partitions_total);
     if (o->allowed_lateness_ms > LATENESS_MS_MAX)
-        return refuse(out_error, "%s: allowed_lateness_ms: must be 1 to %u", path,
-                      LATENESS_MS_MAX);
+        return refuse(out_error, "%s: allowed_lateness_ms: must be 1 to %u", path, LATENESS_MS_MAX);
     if (o->horizon_hours > LIMIT_HORIZON_MINUTES / 60)
         return refuse(out_error, "%s: horizon_hours: must be 1 to %d", path,
                       LIMIT_HORIZON_MINUTES / 60);

@@ -26,13 +26,14 @@ struct regional_options {
     struct regional_options_nats nats;
 };
 
-/* Loads and checks all of it, secrets and addresses too. On ERR_CONFIG *out_error is one sentence (malloc'ed). */
+/* Loads and checks all of it, secrets and addresses too. On ERR_CONFIG *out_error is one sentence
+ * (malloc'ed). */
 enum err WARN_UNUSED regional_options_load(const char *path, struct regional_options **out,
                                            char **out_error);
 void regional_options_free(struct regional_options *options);
 
-/* "0-3", "0,2", "1-2,5"; NULL: all. Ascending, without repeats. `out` holds LIMIT_PARTITIONS. Returns how many, 0 for
- * a text that is wrong. */
+/* "0-3", "0,2", "1-2,5"; NULL: all. Ascending, without repeats. `out` holds LIMIT_PARTITIONS.
+ * Returns how many, 0 for a text that is wrong. */
 uint32_t regional_options_partitions(const char *text, uint16_t partitions_total, uint16_t *out);
 
 extern const char regional_options_help[];

@@ -7,8 +7,8 @@
 
 #include <stdlib.h>
 
-#define REPLICA_IDLE_MS 50u
-#define CAUGHT_UP_LAG_MS 3000u
+#define REPLICA_IDLE_MS      50u
+#define CAUGHT_UP_LAG_MS     3000u
 #define CAUGHT_UP_SILENCE_MS 1000u
 
 void replica_note(struct replica *r, const struct replica_note *note)
@@ -107,10 +107,11 @@ static void part_read(struct replica *r, struct part *p, uint64_t now_ms)
     p->state = REPLICA_READING;
     p->expected_seq = 0;
     p->ask_ms = 0;
-    p->active_ms = p->read_ms = now_ms;
+    p->active_ms = p->read_ms = p->heard_ms = now_ms;
 }
 
-/* Design 4.2: on connect and on every discontinuity, does the stream still hold our last message there? */
+/* Design 4.2: on connect and on every discontinuity, does the stream still hold our last message
+ * there? */
 static void part_prove(struct replica *r, struct part *p, uint64_t now_ms)
 {
     if (p->state == REPLICA_PART_STOPPED)
@@ -158,13 +159,12 @@ static void make_cut(struct replica *r, struct part *p, uint64_t time_ms, bool b
     }
     struct cut *c = &r->cuts[r->cut_count++];
     *c = (struct cut){0};
-    struct cut_request request = {.who = r->who,
-                                  .position = p->position,
-                                  .time_ms = time_ms,
-                                  .by_stream = by_stream};
+    struct cut_request request = {
+        .who = r->who, .position = p->position, .time_ms = time_ms, .by_stream = by_stream};
     cut_make(p->fold, &request, c);
     r->totals.cuts++;
-    /* What the tables hold at this moment is what the transaction will hold: a want may be answered from it. */
+    /* What the tables hold at this moment is what the transaction will hold: a want may be answered
+     * from it. */
     replica_make_answer(r, p);
 #ifdef TRIBUTARY_BREAK_FLOOR_BEFORE_COMMIT
     edge_book_committed(&p->fold->edges);
@@ -190,7 +190,8 @@ static void part_message(struct replica *r, const struct bus_event *e, uint64_t 
     if (p->state != REPLICA_READING)
         return;
     if (r->commit_failed) {
-        /* No room to fold into: the message stays in the stream, and is read again when there is. */
+        /* No room to fold into: the message stays in the stream, and is read again when there is.
+         */
         part_ask_later(p, now_ms);
         return;
     }
@@ -216,7 +217,7 @@ static void part_message(struct replica *r, const struct bus_event *e, uint64_t 
     if (!tick_is(e->data))
         p->position = (struct fold_position){e->seq, fold_state_digest(e->data)};
     p->expected_seq = e->seq + 1;
-    p->active_ms = now_ms;
+    p->active_ms = p->heard_ms = now_ms;
     uint64_t wall_ms = r->options.clock->wall_ms(r->options.clock);
     if (e->time_ms + CAUGHT_UP_LAG_MS >= wall_ms)
         part_caught_up(r, p, e->seq);
@@ -224,8 +225,7 @@ static void part_message(struct replica *r, const struct bus_event *e, uint64_t 
 
 static void take_want(struct replica *r, struct span data)
 {
-    if (want_read(&r->want, data) != ERR_OK ||
-        strcmp(r->want.region, r->options.region) != 0 ||
+    if (want_read(&r->want, data) != ERR_OK || strcmp(r->want.region, r->options.region) != 0 ||
         strcmp(r->want.replica, r->options.replica) != 0)
         return;
     for (uint32_t i = 0; i < r->options.partition_count; i++) {
@@ -313,11 +313,16 @@ static void keep_reading(struct replica *r, uint64_t now_ms)
 {
     for (uint32_t i = 0; i < r->options.partition_count; i++) {
         struct part *p = &r->parts[i];
-        if (r->bus_up && !r->commit_failed && p->state == REPLICA_PROVING && p->ask_ms != 0 && now_ms >= p->ask_ms)
+        if (r->bus_up && !r->commit_failed && p->state == REPLICA_PROVING && p->ask_ms != 0 &&
+            now_ms >= p->ask_ms)
             part_prove(r, p, now_ms);
         if (p->state == REPLICA_READING && now_ms - p->active_ms >= CAUGHT_UP_SILENCE_MS &&
             now_ms - p->read_ms >= CAUGHT_UP_SILENCE_MS)
             part_caught_up(r, p, p->position.seq);
+        /* A stream that lost its tail, or was made anew, without a word: we wait for numbers that may not come for long,
+         * while those below are given to others. */
+        if (p->state == REPLICA_READING && now_ms - p->heard_ms >= REPLICA_SILENT_MS)
+            part_prove(r, p, now_ms);
         if (p->want != NULL && !p->fold->uncut)
             replica_make_answer(r, p);
     }

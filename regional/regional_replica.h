@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * regional_replica: the driver of one fold replica: reads the streams of its partitions, folds, cuts, commits, and only
- * then publishes partials and floors. Audience: regional shell, tests, simulator.
- * Works through the ports kv, bus and clock only; nothing here blocks except the commit itself.
+ * regional_replica: the driver of one fold replica: reads the streams of its partitions, folds,
+ * cuts, commits, and only then publishes partials and floors. Audience: regional shell, tests,
+ * simulator. Works through the ports kv, bus and clock only; nothing here blocks except the commit
+ * itself.
  *
  * Thread rule: one thread per replica. */
 #pragma once
@@ -17,7 +18,8 @@ enum replica_note_kind {
     REPLICA_NEW_STORE,     /* store_id */
     REPLICA_ADOPTED_STORE, /* a peer's store, or a restored one, is ours now: store_id */
     REPLICA_LOADED,        /* partition, seq */
-    REPLICA_PROOF_FAILED,  /* partition, seq: the stream does not hold our position; it is read from the start */
+    REPLICA_PROOF_FAILED,  /* partition, seq: the stream does not hold our position; it is read from
+                              the start */
     REPLICA_STOPPED,       /* partition, err, words: this partition needs a peer's store */
     REPLICA_CAUGHT_UP,     /* partition, seq */
     REPLICA_STORE_FULL,    /* nothing is folded until there is room */
@@ -49,18 +51,21 @@ struct replica_options {
 
 struct replica;
 
-/* Opens the store and loads state and tables. ERR_KV_*; ERR_CONFIG: the store is of another region or map. */
+/* Opens the store and loads state and tables. ERR_KV_*; ERR_CONFIG: the store is of another region
+ * or map. */
 enum err WARN_UNUSED replica_new(const struct replica_options *options, struct replica **out);
 void replica_free(struct replica *r);
 
-/* One bounded bite: events, then one transaction for whatever was cut, then partials, floors, answers. Returns
- * ERR_OK or a class STOP error (end the process). *out_idle_ms: call again after that long at the latest (0: now). */
+/* One bounded bite: events, then one transaction for whatever was cut, then partials, floors,
+ * answers. Returns ERR_OK or a class STOP error (end the process). *out_idle_ms: call again after
+ * that long at the latest (0: now). */
 enum err WARN_UNUSED replica_step(struct replica *r, uint32_t *out_idle_ms);
 
 /* Makes durable what is folded, before the process ends; the stream sees no difference. */
 enum err WARN_UNUSED replica_stop(struct replica *r);
 
-/* Marks a copied store: whoever opens it next makes a new store id and tells again what its outbox held. */
+/* Marks a copied store: whoever opens it next makes a new store id and tells again what its outbox
+ * held. */
 enum err WARN_UNUSED replica_mark_restored(struct kv_port *kv);
 
 enum replica_part_state { REPLICA_WAITING, REPLICA_PROVING, REPLICA_READING, REPLICA_PART_STOPPED };

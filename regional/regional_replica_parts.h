@@ -6,14 +6,15 @@
 #include "proto/want.h"
 #include "regional/regional_replica.h"
 
-#define REPLICA_TICK_MS 1000u         /* silence after which the fold ticks */
-#define REPLICA_FLOORS_MS 5000u       /* floors are told again at least so often */
-#define REPLICA_GAP_MS 250u           /* a gap is told again after so long */
-#define REPLICA_RETRY_MS 250u
-#define REPLICA_CLEAN_MS 2000u        /* a flush for deletions alone, at most so often */
-#define REPLICA_EVENTS 512u           /* per step */
+#define REPLICA_TICK_MS     1000u /* silence after which the fold ticks */
+#define REPLICA_FLOORS_MS   5000u /* floors are told again at least so often */
+#define REPLICA_GAP_MS      250u  /* a gap is told again after so long */
+#define REPLICA_RETRY_MS    250u
+#define REPLICA_SILENT_MS   60000u /* the position is proven again */
+#define REPLICA_CLEAN_MS    2000u      /* a flush for deletions alone, at most so often */
+#define REPLICA_EVENTS      512u       /* per step */
 #define REPLICA_EVENT_BYTES (8u << 20) /* likewise */
-#define REPLICA_DELETES 256u          /* per transaction and kind */
+#define REPLICA_DELETES     256u       /* per transaction and kind */
 
 enum { TOKEN_OUTBOX = 1, TOKEN_TICK, TOKEN_GET, TOKEN_ANSWER };
 
@@ -34,9 +35,10 @@ struct part {
     uint64_t ask_ms;               /* ask (again) for the proof then; 0: an answer is due */
     uint64_t active_ms;            /* last message, or tick of ours */
     uint64_t read_ms;              /* when reading began */
+    uint64_t heard_ms;             /* last message, or when reading began */
     bool caught_up;
     uint32_t retired_below, cleaned_below; /* durable; redo values gone */
-    struct want_message *want;     /* not answered yet, or NULL */
+    struct want_message *want;             /* not answered yet, or NULL */
 };
 
 struct outbox_item {
@@ -78,7 +80,8 @@ struct replica {
 
 /* regional_replica_store.c */
 enum err WARN_UNUSED replica_store_load(struct replica *r);
-/* One transaction for all cuts made, the outbox entries that are done, and redo values that are retired. */
+/* One transaction for all cuts made, the outbox entries that are done, and redo values that are
+ * retired. */
 enum err WARN_UNUSED replica_store_commit(struct replica *r, uint64_t now_ms);
 bool replica_store_has_work(const struct replica *r, uint64_t now_ms);
 /* Bytes of an outbox entry, copied. False: it is not there. */

@@ -202,7 +202,8 @@ void replica_send_answers(struct replica *r)
     for (uint32_t i = 0; i < r->answer_count; i++) {
         struct answer *a = &r->answers[i];
         struct subject to = subject_partial(r->options.region, a->partition, r->options.replica);
-        /* No message id: an answer must be stored however equal it is to an earlier one (design 2.6). */
+        /* No message id: an answer must be stored however equal it is to an earlier one
+         * (design 2.6). */
         enum err err = bus_publish(r->options.bus, to.text, NULL, buf_span(&a->message),
                                    replica_token(TOKEN_ANSWER, 0));
         if (err == ERR_BUS_BUSY) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * regional_replica_store: the replica's tables: what is loaded at start, what one transaction holds.
+ * regional_replica_store: the replica's tables: what is loaded at start, what one transaction
+ * holds.
  *
  *   meta    "store"    version u8, store id u64, replica block
  *           "restored" present: the store was copied from elsewhere (see replica_mark_restored)
@@ -11,7 +12,7 @@
 
 #include <stdlib.h>
 
-#define META_VERSION 1
+#define META_VERSION      1
 #define OUTBOX_HEAD_BYTES 14u
 
 const char *const replica_table_names[CUT_TABLES] = {
@@ -82,7 +83,8 @@ static struct part *find_part(struct replica *r, uint16_t partition)
     return NULL;
 }
 
-/* Empties a foreign outbox, remembering what it held: those partials speak in another's name, and that other may be gone. */
+/* Empties a foreign outbox, remembering what it held: those partials speak in another's name, and
+ * that other may be gone. */
 static enum err empty_outbox(struct replica *r, struct kv_txn *txn, struct rewind *rewinds)
 {
     uint8_t key[8] = {0};
@@ -246,8 +248,9 @@ enum err replica_store_load(struct replica *r)
 
 bool replica_store_has_work(const struct replica *r, uint64_t now_ms)
 {
-    /* What left the outbox is deleted with the next cut; only without one is it worth a flush of its own. */
-    return r->cut_count > 0 || r->outbox_done >= REPLICA_DELETES ||
+    /* What left the outbox is deleted with the next cut; only without one is it worth a flush of
+     * its own. */
+    return r->commit_failed || r->cut_count > 0 || r->outbox_done >= REPLICA_DELETES ||
            (r->outbox_done > 0 && now_ms - r->commit_ms >= REPLICA_CLEAN_MS);
 }
 
@@ -285,7 +288,8 @@ static void delete_done(struct replica *r, struct kv_txn *txn)
     }
 }
 
-/* A bounded number of redo values below what a committed state has retired. Returns how far it came. */
+/* A bounded number of redo values below what a committed state has retired. Returns how far it
+ * came. */
 static uint32_t delete_retired(struct kv_txn *txn, const struct part *p)
 {
     uint8_t key[REDO_KEY_BYTES];

@@ -14,9 +14,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define CONNECT_MS 10000u
-#define ANSWER_MS 400u
-#define APPLY_MS 30000u
+#define CONNECT_MS   10000u
+#define ANSWER_MS    400u
+#define APPLY_MS     30000u
 #define REPLICAS_MAX 16u
 
 static const char help[] =
@@ -32,11 +32,13 @@ static const char help[] =
     "  enrol      from now on minutes are complete only when this edge's clicks are in. Enrol an\n"
     "             edge before it takes its first click\n"
     "  retire     the edge is gone for good and has delivered everything: it is not waited for\n"
-    "  write-off  the edge's disk is lost: what it has not delivered is given up, so that minutes can\n"
+    "  write-off  the edge's disk is lost: what it has not delivered is given up, so that minutes "
+    "can\n"
     "             be complete again. Clicks that arrive after all still count. Of one spool epoch\n"
     "             with --epoch, else of all its epochs so far\n"
     "\n"
-    "  --config FILE   the YAML file of any replica of the region; its nats user must be allowed to\n"
+    "  --config FILE   the YAML file of any replica of the region; its nats user must be allowed "
+    "to\n"
     "                  publish clicks.<region>.*.control and roster.<region>\n"
     "  --json          one JSON object instead of a table\n"
     "\n"
@@ -103,8 +105,8 @@ static int parse(int argc, char **argv, struct request *out)
             out->config = argv[++i];
         else if (strcmp(argv[i], "--json") == 0)
             out->json = true;
-        else if (strcmp(argv[i], "--epoch") == 0 && has_value &&
-                 out->action == ACTION_WRITE_OFF && parse_epoch(argv[i + 1], &out->epoch))
+        else if (strcmp(argv[i], "--epoch") == 0 && has_value && out->action == ACTION_WRITE_OFF &&
+                 parse_epoch(argv[i + 1], &out->epoch))
             i++;
         else if (argv[i][0] != '-' && out->edge == NULL && out->action != ACTION_LIST)
             out->edge = argv[i];
@@ -193,16 +195,16 @@ static int by_replica(const void *left, const void *right)
     return strcmp(a->replica, b->replica);
 }
 
-/* Asks all replicas. How many there are is not known: the first time waits for whoever answers, later ones until as
- * many have answered again. */
+/* Asks all replicas. How many there are is not known: the first time waits for whoever answers,
+ * later ones until as many have answered again. */
 static void ask_rosters(struct tool *t)
 {
     struct bus_nats_reply replies[REPLICAS_MAX] = {0};
     struct subject subject = subject_roster(t->options->region);
     unsigned expected = t->roster_count == 0 ? REPLICAS_MAX : t->roster_count;
     drop_rosters(t);
-    unsigned count = bus_nats_request(t->bus, subject.text, span_of_text("?"), replies, expected,
-                                      ANSWER_MS);
+    unsigned count =
+        bus_nats_request(t->bus, subject.text, span_of_text("?"), replies, expected, ANSWER_MS);
     for (unsigned i = 0; i < count; i++) {
         if (roster_read(&t->rosters[t->roster_count], buf_span(&replies[i].data)) == ERR_OK)
             t->roster_count++;
@@ -212,10 +214,10 @@ static void ask_rosters(struct tool *t)
 }
 
 struct state_of_partition {
-    bool known;          /* some replica answers for it */
+    bool known; /* some replica answers for it */
     uint64_t floor_max;
     uint64_t floor_min;
-    bool nonce_is_seen;  /* everywhere */
+    bool nonce_is_seen;   /* everywhere */
     bool nonce_is_beaten; /* another took the number */
 };
 
@@ -255,9 +257,9 @@ static bool publish(struct tool *t, uint16_t partition, uint64_t number, uint64_
     struct bus_event e = {.kind = BUS_NACK};
     bool sent = bus_publish(t->bus, to.text, NULL, buf_span(&message), 1) == ERR_OK;
     buf_done(&message);
-    /* Stored or unknown: the roster tells. A second copy of the same number and nonce is a repeat. */
-    return sent && wait_event(t, BUS_ACK, BUS_NACK, now_ms() + CONNECT_MS, &e) &&
-           e.kind == BUS_ACK;
+    /* Stored or unknown: the roster tells. A second copy of the same number and nonce is a repeat.
+     */
+    return sent && wait_event(t, BUS_ACK, BUS_NACK, now_ms() + CONNECT_MS, &e) && e.kind == BUS_ACK;
 }
 
 /* The message under way in one partition. */
@@ -286,7 +288,8 @@ static bool advance(struct tool *t, struct errand *e, uint16_t partition)
     return false;
 }
 
-/* Sends until the message is applied in all partitions. Returns the first where it is not, or the number of them. */
+/* Sends until the message is applied in all partitions. Returns the first where it is not, or the
+ * number of them. */
 static uint16_t apply_everywhere(struct tool *t)
 {
     static struct errand errands[LIMIT_PARTITIONS];

@@ -84,8 +84,8 @@ static void on_written(uv_write_t *write, int status)
         return;
     }
     c->active_ms = now_of(c);
-    if (c->written.capacity >
-        H2_WRITE_BYTES / 4) /* a lasting connection should be small when idle */
+    /* a lasting connection should be small when idle */
+    if (c->written.capacity > H2_WRITE_BYTES / 4)
         buf_done(&c->written);
     h2_conn_mark(c);
 }
@@ -217,9 +217,9 @@ static void receive(struct h2_conn *c)
             return;
         }
         meter(c, span_of(plain, (size_t)length));
+        /* no HTTP/2, or a flood that nghttp2 saw: send what is queued, end */
         if (nghttp2_session_mem_recv(c->session, plain, (size_t)length) < 0)
-            c->last_words =
-                true; /* no HTTP/2, or a flood that nghttp2 saw: send what is queued, end */
+            c->last_words = true;
     }
 }
 
@@ -251,6 +251,10 @@ static void on_read(uv_stream_t *tcp, ssize_t length, const uv_buf_t *bytes)
     CHECK(taken == (int)length);
     if (c->state == H2_CONN_OPEN || handshake(c))
         receive(c);
+    /* Answers are held back by flush_bite; what grows here all the same is TLS's own, e.g. key
+     * updates of a peer that asks for them and does not read. */
+    if (BIO_ctrl_pending(c->out) > H2_UNSENT_BYTES_MAX)
+        h2_conn_close(c);
     h2_conn_mark(c);
 }
 

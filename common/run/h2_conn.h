@@ -21,7 +21,8 @@
 #define H2_READ_BYTES       65536
 #define H2_PLAIN_BYTES      16384
 /* Ciphertext gathered for one write; nghttp2 holds back the rest until it is written. */
-#define H2_WRITE_BYTES (256 * 1024)
+#define H2_WRITE_BYTES      (256 * 1024)
+#define H2_UNSENT_BYTES_MAX (1024 * 1024)
 /* Answers waiting in one connection before further requests are told to come again. (Not reading on
  * instead would also leave its window updates unread, without which they wait for ever.) */
 #define H2_ANSWER_BYTES_MAX  (16 * 1024 * 1024)

@@ -6,8 +6,9 @@
  * hand-overs, which the application does itself with uv_async_t.
  *
  * Whole requests only: on_request runs when the body has ended (or was refused: then the server
- * answers by itself with a problem document: 413 over body_bytes_max, 431 over header limits, 408
- * stalled). Memory of a request is the server's until h2_respond, which ends it; each request is
+ * answers by itself with a problem document: 400 bad header field, 413 over body_bytes_max, 431
+ * over header limits, 408 stalled, 503 when too many bytes wait already). The program must ignore
+ * SIGPIPE. Memory of a request is the server's until h2_respond, which ends it; each request is
  * answered exactly once, also when its connection has died meanwhile (the answer is then dropped
  * and memory freed). */
 #pragma once

@@ -102,8 +102,11 @@ uint32_t send_window_failed(struct send_window *w, uint64_t token)
 {
     for (uint32_t i = 0; i < w->flight_count; i++) {
         const struct send_flight *f = flight_at(w, i);
-        if (f->token == token && !f->answered)
-            return go_back(w, f->first);
+        if (f->token != token || f->answered)
+            continue;
+        /* Every reader has consumed it meanwhile: nothing is to be sent again, but it is under way
+         * no longer, and must not hold up what waits behind it. */
+        return f->last <= w->low ? send_window_acked(w, token) : go_back(w, f->first);
     }
     return 0;
 }

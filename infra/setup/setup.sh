@@ -11,8 +11,11 @@ die() {
     exit 1
 }
 
-# Points the tools and the loader at .deps/root when something was unpacked there.
+# Points tests at the private nats-server, and tools and loader at .deps/root when something was unpacked there.
 setup_environment() {
+    if [ -z "${NATS_SERVER:-}" ] && [ -x "$deps/nats/usr/sbin/nats-server" ]; then
+        export NATS_SERVER=$deps/nats/usr/sbin/nats-server
+    fi
     [ -d "$deps_root/usr" ] || return 0
     local triplet=${TRIPLET:-$(setup_triplet)}
     local lib=$deps_root/usr/lib/$triplet

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * ad_names: ad hash -> ad id, for every ad that has a row; finds collisions; knows whose name is due in a partial.
- * Audience: regional/core, tests. Pure. One thread at a time per object. Source: design 4.5. */
+ * ad_names: ad hash -> ad id, for every ad that has a row; finds collisions; knows whose name is
+ * due in a partial. Audience: regional/core, tests. Pure. One thread at a time per object. Source:
+ * design 4.5. */
 #pragma once
 
 #include "common/base/bytes.h"
@@ -34,8 +35,8 @@ static inline struct span ad_names_text(const struct ad_name *name)
     return span_of(name->text, name->length);
 }
 
-/* One more row for the ad; the name is made on its first row. The text must be the one that is known (CHECKed:
- * whoever adds a row has looked for a collision before). */
+/* One more row for the ad; the name is made on its first row. The text must be the one that is
+ * known (CHECKed: whoever adds a row has looked for a collision before). */
 struct ad_name *ad_names_hold(struct ad_names *names, uint64_t ad_hash, struct span ad_id);
 
 /* One row less; the name goes with the last. */

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * announce: a draft gathers rows, names and totals, and is closed into a message when it is full. */
+ * announce: a draft gathers rows, names and totals, and is closed into a message when it is full.
+ */
 #include "regional/core/announce.h"
 
 #include <stdlib.h>
 
-#define ROW_BYTES 64 /* bound of one row without its sketch, as varints */
-#define EDGE_BYTES 64
+#define ROW_BYTES      64 /* bound of one row without its sketch, as varints */
+#define EDGE_BYTES     64
 #define EDGE_RECENT_MS (3600 * 1000ULL)
 /* Minutes told again because late clicks changed them, in one partial, at most. */
 #define CHANGED_MAX 2048u
@@ -64,10 +65,8 @@ static uint32_t put_edge(struct partial_edge *out, uint32_t room, const struct e
         bool is_recent = line_is_live(l) || now_ms < last_ms || now_ms - last_ms <= EDGE_RECENT_MS;
         if (!is_recent)
             continue;
-        out[count] = (struct partial_edge){.epoch = l->epoch,
-                                           .floor = l->floor,
-                                           .accepted = l->accepted,
-                                           .missing = missing};
+        out[count] = (struct partial_edge){
+            .epoch = l->epoch, .floor = l->floor, .accepted = l->accepted, .missing = missing};
         memcpy(out[count++].edge, e->name, sizeof(e->name));
     }
     if (count == 0 && missing && room > 0) {
@@ -77,8 +76,9 @@ static uint32_t put_edge(struct partial_edge *out, uint32_t room, const struct e
     return count;
 }
 
-/* Missing edges are named in every message, the others' books in the last one of a cut. An edge that is back is named
- * until that last message: only then do totals speak for what it has brought. */
+/* Missing edges are named in every message, the others' books in the last one of a cut. An edge
+ * that is back is named until that last message: only then do totals speak for what it has brought.
+ */
 static uint32_t put_edges(struct partial_edge *out, uint32_t room, const struct fold *f, bool all,
                           uint32_t *out_missing)
 {
@@ -190,7 +190,8 @@ static void make_room(struct draft *d)
         close_message(d, false, false);
 }
 
-/* Rows that changed; of minutes that are closed from now on, also those whose sketch was not told as it is. */
+/* Rows that changed; of minutes that are closed from now on, also those whose sketch was not told
+ * as it is. */
 static void add_changed_rows(struct draft *d, uint32_t closed_before, uint32_t closed_now)
 {
     struct horizon *h = &d->fold->horizon;
@@ -226,7 +227,8 @@ static void add_due_names(struct draft *d)
     free(due);
 }
 
-/* Closed minutes that late clicks have changed since they were told; then a slice of the horizon in turn. */
+/* Closed minutes that late clicks have changed since they were told; then a slice of the horizon in
+ * turn. */
 static void add_totals_again(struct draft *d, uint32_t closed_before)
 {
     struct fold *f = d->fold;
@@ -239,7 +241,12 @@ static void add_totals_again(struct draft *d, uint32_t closed_before)
             changed++;
         }
     }
-    uint32_t first = f->totals_first > f->retired_below ? f->totals_first : f->retired_below;
+    /* Minutes from before the watermark was seen first are never closed by it, but late clicks may lie in them, and the
+     * partial that told them may be lost like any other: they take their turn as well. */
+    uint32_t first = f->totals_first;
+    if (f->horizon.count > 0 && f->horizon.tables[0]->minute < first)
+        first = f->horizon.tables[0]->minute;
+    first = first > f->retired_below ? first : f->retired_below;
     uint32_t slice = ANNOUNCE_SLICE;
     if (first >= closed_before)
         return;
@@ -257,8 +264,8 @@ static void add_totals_again(struct draft *d, uint32_t closed_before)
     }
 }
 
-/* How far totals are told from now on: every minute that the watermark has passed, empty ones too, from the first
- * that this fold saw it at. */
+/* How far totals are told from now on: every minute that the watermark has passed, empty ones too,
+ * from the first that this fold saw it at. */
 static uint32_t begin_totals(struct fold *f)
 {
     uint32_t closed = fold_closed_below(f);
@@ -268,7 +275,8 @@ static uint32_t begin_totals(struct fold *f)
         f->totals_begun = true;
         f->totals_first = f->totals_next = f->slice_next = closed;
     }
-    /* A leap over more than any horizon comes from a clock that was never right: those minutes stay untold. */
+    /* A leap over more than any horizon comes from a clock that was never right: those minutes stay
+     * untold. */
     if (closed > f->totals_next && closed - f->totals_next > LIMIT_HORIZON_MINUTES)
         f->totals_first = f->totals_next = closed - LIMIT_HORIZON_MINUTES;
     /* A restart with a longer lateness may put it behind what was told. */
@@ -311,7 +319,8 @@ static size_t minute_bytes_max(const struct minute_table *t)
     size_t bytes = 0;
     for (uint32_t r = 0; t != NULL && r < t->row_count; r++) {
         const struct hll *h = &t->rows[r].users;
-        bytes += ROW_BYTES + (h->registers != NULL ? HLL_BYTES_MAX : 1 + 5 * (size_t)h->token_count);
+        bytes +=
+            ROW_BYTES + (h->registers != NULL ? HLL_BYTES_MAX : 1 + 5 * (size_t)h->token_count);
     }
     return bytes;
 }
@@ -345,8 +354,8 @@ void announce_whole(struct fold *f, const struct announce_identity *who, const u
             continue;
         struct minute_table *t = horizon_find(&f->horizon, minutes[i]);
         size_t bytes = minute_bytes_max(t);
-        bool is_large = t != NULL && (bytes > ANNOUNCE_BODY_BYTES ||
-                                      t->row_count > LIMIT_PARTIAL_ROWS);
+        bool is_large =
+            t != NULL && (bytes > ANNOUNCE_BODY_BYTES || t->row_count > LIMIT_PARTIAL_ROWS);
         bool overflows = t != NULL && (d.bytes + bytes > ANNOUNCE_BODY_BYTES ||
                                        d.row_count + t->row_count > LIMIT_PARTIAL_ROWS);
         if (d.total_count > 0 && (is_large || overflows))

@@ -5,13 +5,14 @@
 
 #include "regional/core/fold.h"
 
-/* Closed minutes announced for the first time in one partial, at most; the rest follows in the next. */
+/* Closed minutes announced for the first time in one partial, at most; the rest follows in the
+ * next. */
 #define ANNOUNCE_CLOSING_MAX 1440u
 /* Minutes of the horizon that are announced again in each partial, in turn. */
 #define ANNOUNCE_SLICE 16u
 /* Rows, sketches and names of one message, before compression; edges come on top. */
-#define ANNOUNCE_BODY_BYTES (480u * 1024)
-#define ANNOUNCE_EDGE_BYTES (200u * 1024)
+#define ANNOUNCE_BODY_BYTES    (480u * 1024)
+#define ANNOUNCE_EDGE_BYTES    (200u * 1024)
 #define ANNOUNCE_MESSAGE_BYTES (LIMIT_MESSAGE_BYTES / 4 * 3)
 
 /* Messages of one answer, about; the rest will be asked for again. */
@@ -30,18 +31,19 @@ struct announce_messages {
 
 void announce_messages_done(struct announce_messages *m);
 
-/* Is a partial due at a cut before a message with this time? In whole seconds, so that an interval of 1000 ms means
- * every second of the stream. */
+/* Is a partial due at a cut before a message with this time? In whole seconds, so that an interval
+ * of 1000 ms means every second of the stream. */
 bool announce_is_due(const struct fold *f, uint64_t time_ms);
 
-/* Appends the partial of what changed since the last one, in as many messages as it takes, and marks it as told.
- * f->cut is its cut. Content depends on the stream alone; only identity and cut number are the replica's own. */
+/* Appends the partial of what changed since the last one, in as many messages as it takes, and
+ * marks it as told. f->cut is its cut. Content depends on the stream alone; only identity and cut
+ * number are the replica's own. */
 void announce_partial(struct fold *f, const struct announce_identity *who, uint64_t time_ms,
                       struct announce_messages *out);
 
-/* Appends the answer to a want, from the tables as they are; changes nothing. Minutes that are not closed and told yet, or
- * retired, are left out, as are unknown names. A minute too large for one message travels as ordinary rows with its
- * total after them, never as half a whole. */
+/* Appends the answer to a want, from the tables as they are; changes nothing. Minutes that are not
+ * closed and told yet, or retired, are left out, as are unknown names. A minute too large for one
+ * message travels as ordinary rows with its total after them, never as half a whole. */
 void announce_whole(struct fold *f, const struct announce_identity *who, const uint32_t *minutes,
                     uint32_t minute_count, const uint64_t *names, uint32_t name_count,
                     struct announce_messages *out);

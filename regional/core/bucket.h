@@ -15,9 +15,9 @@ struct bucket {
     uint32_t minute;
     uint32_t uncut_duplicate, uncut_late; /* since the last cut: what its redo value must hold */
     uint32_t redo_index;                  /* scratch of redo_write */
-    bool touched;     /* since the last cut */
-    bool changed;     /* since the last partial */
-    bool sketch_sent; /* the partials hold the sketch as it is now */
+    bool touched;                         /* since the last cut */
+    bool changed;                         /* since the last partial */
+    bool sketch_sent;                     /* the partials hold the sketch as it is now */
 };
 
 void bucket_done(struct bucket *b);

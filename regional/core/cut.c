@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * cut: redo values, partial, retirement, state: in this order, because each reads what the one before has set. */
+ * cut: redo values, partial, retirement, state: in this order, because each reads what the one
+ * before has set. */
 #include "regional/core/cut.h"
 
 #include "regional/core/redo.h"

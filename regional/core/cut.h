@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * cut: where the fold makes its state durable and tells the world: what one transaction must hold, and what may be
- * sent after it. Audience: regional/core, regional driver, tests. Pure. Source: design 4.6. */
+ * cut: where the fold makes its state durable and tells the world: what one transaction must hold,
+ * and what may be sent after it. Audience: regional/core, regional driver, tests. Pure. Source:
+ * design 4.6. */
 #pragma once
 
 #include "regional/core/announce.h"
@@ -32,8 +33,8 @@ struct cut_request {
     struct announce_identity who;
     struct fold_position position; /* of the last message folded */
     uint64_t time_ms;              /* of the message before which the cut is made */
-    /* False: the process ends. State only: the next cut and partial come where the stream wants them, as if this
-     * one had not been. */
+    /* False: the process ends. State only: the next cut and partial come where the stream wants
+     * them, as if this one had not been. */
     bool by_stream;
 };
 

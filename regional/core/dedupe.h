@@ -5,8 +5,8 @@
 
 #include "common/base/hash.h"
 
-/* Zero-initialised is empty and valid. Keys come out of a keyed SipHash, so their first bytes are a fair hash that no
- * client can steer. */
+/* Zero-initialised is empty and valid. Keys come out of a keyed SipHash, so their first bytes are a
+ * fair hash that no client can steer. */
 struct dedupe {
     uint8_t *keys;     /* capacity x HASH_CLICK_BYTES; all zero: a free place */
     uint32_t capacity; /* 0 or a power of two */

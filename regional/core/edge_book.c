@@ -76,8 +76,7 @@ struct line *edge_book_open_line(struct edge *edge, uint64_t epoch, uint64_t now
         edge->lines = base_realloc(edge->lines, edge->line_capacity * sizeof(*edge->lines));
     }
     uint32_t at = line_place(edge, epoch);
-    memmove(edge->lines + at + 1, edge->lines + at,
-            (edge->line_count - at) * sizeof(*edge->lines));
+    memmove(edge->lines + at + 1, edge->lines + at, (edge->line_count - at) * sizeof(*edge->lines));
     edge->line_count++;
     edge->lines[at] = (struct line){.epoch = epoch, .heard_ms = now_ms};
     return &edge->lines[at];

@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-#define DAY_MS (24 * 3600 * 1000ULL)
+#define DAY_MS         (24 * 3600 * 1000ULL)
 #define PREFETCH_AHEAD 8
 
 /* What the fold has found out about one ad of the segment in hand. */
@@ -174,8 +174,8 @@ static void take_numbers(struct fold *f, const struct segment_head *head, struct
         fold_clicks(f, skip);
         return;
     }
-    /* A good checksum with unreadable content would come again just so: consumed as carried and alarmed, so that no
-     * poison stops the river (design 4.2). */
+    /* A good checksum with unreadable content would come again just so: consumed as carried and
+     * alarmed, so that no poison stops the river (design 4.2). */
     uint64_t clicks = head->last - head->first - (head->fin ? 1 : 0);
     uint64_t unread = clicks > skip ? clicks - skip : 0;
     f->books.folded += unread;
@@ -194,8 +194,8 @@ static void list_older(struct edge *edge, const struct segment_head *head, uint6
     }
 }
 
-/* An operator gave the line up, and it is back: it counts again, whatever it has lost stays lost, and its edge must
- * reach the watermark anew. */
+/* An operator gave the line up, and it is back: it counts again, whatever it has lost stays lost,
+ * and its edge must reach the watermark anew. */
 static void revive(struct fold *f, struct edge *edge, struct line *l,
                    const struct segment_head *head)
 {
@@ -208,7 +208,8 @@ static void revive(struct fold *f, struct edge *edge, struct line *l,
     edge->missing = edge->enrolled;
 }
 
-/* A message of a written-off line that was heard before: read again, it must not bring the line back to life. */
+/* A message of a written-off line that was heard before: read again, it must not bring the line
+ * back to life. */
 static bool is_echo(const struct line *l, const struct segment_head *head,
                     enum line_verdict verdict, uint64_t time_ms)
 {
@@ -312,7 +313,8 @@ static void fold_control(struct fold *f, const struct fold_message *m)
         return;
     }
     if (control.number != f->control_floor) {
-        /* Below the floor: a repeat, or another took the number; its sender sees that in the roster. */
+        /* Below the floor: a repeat, or another took the number; its sender sees that in the
+         * roster. */
         f->counts.control_gaps += control.number > f->control_floor;
         return;
     }
@@ -341,8 +343,7 @@ static bool is_ours(const struct fold *f, const struct fold_message *m,
 {
     if (strcmp(head->region, f->options.region) != 0 || head->partition != f->options.partition)
         return false;
-    struct subject expected =
-        subject_segment(f->options.region, f->options.partition, head->edge);
+    struct subject expected = subject_segment(f->options.region, f->options.partition, head->edge);
     return strcmp(expected.text, m->subject) == 0;
 }
 

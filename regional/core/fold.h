@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * fold: the state machine of one partition: a deterministic function of the stream's messages (subject, time, bytes)
- * and of nothing else. Who reads the same messages has the same rows.
+ * fold: the state machine of one partition: a deterministic function of the stream's messages
+ * (subject, time, bytes) and of nothing else. Who reads the same messages has the same rows.
  * Audience: regional/core, regional driver, tests. Pure. One thread at a time per object.
  * Source: design 2.2, 2.3, 3.6, 4.2 to 4.8. */
 #pragma once
@@ -9,7 +9,8 @@
 #include "regional/core/edge_book.h"
 #include "regional/core/horizon.h"
 
-/* How many applied control messages are remembered, so that their senders can see whose message took a number. */
+/* How many applied control messages are remembered, so that their senders can see whose message
+ * took a number. */
 #define FOLD_APPLIED 16
 
 struct fold_options {
@@ -50,28 +51,29 @@ struct fold_counts {
     uint64_t expired;    /* clicks carried because their minute's table is gone */
     uint64_t after_fin;  /* segments with numbers after their line's FIN: folded all the same */
     uint64_t control_gaps, control_refused;
-    uint64_t skipped;    /* numbers of written-off lines that came never */
+    uint64_t skipped; /* numbers of written-off lines that came never */
 };
 
-/* Open to its own room: cut, announce and fold_state read and write it. The first part is the durable state. */
+/* Open to its own room: cut, announce and fold_state read and write it. The first part is the
+ * durable state. */
 struct fold {
     struct fold_options options;
-    uint64_t cut;             /* number of the last cut */
-    uint64_t stream_ms;       /* time of the last message */
-    uint64_t watermark_ms;    /* never goes back */
-    uint64_t cut_second;      /* stream second of the last cut */
-    bool uncut;               /* something was folded since */
+    uint64_t cut;          /* number of the last cut */
+    uint64_t stream_ms;    /* time of the last message */
+    uint64_t watermark_ms; /* never goes back */
+    uint64_t cut_second;   /* stream second of the last cut */
+    bool uncut;            /* something was folded since */
     struct fold_books books;
     struct edge_book edges;
     uint64_t control_floor;
     struct fold_applied applied[FOLD_APPLIED]; /* [number % FOLD_APPLIED] */
-    uint64_t partial_ms;      /* stream time of the last partial */
-    uint64_t partial_cut;     /* cut of the last partial */
-    bool totals_begun;        /* the watermark was seen once: totals_* are set */
-    uint32_t totals_first;    /* no totals for minutes below were due */
-    uint32_t totals_next;     /* totals of [totals_first, totals_next) were announced */
-    uint32_t slice_next;      /* next minute to be announced again in turn */
-    uint32_t retired_below;   /* tables below are freed, their redo values may go */
+    uint64_t partial_ms;                       /* stream time of the last partial */
+    uint64_t partial_cut;                      /* cut of the last partial */
+    bool totals_begun;                         /* the watermark was seen once: totals_* are set */
+    uint32_t totals_first;                     /* no totals for minutes below were due */
+    uint32_t totals_next;   /* totals of [totals_first, totals_next) were announced */
+    uint32_t slice_next;    /* next minute to be announced again in turn */
+    uint32_t retired_below; /* tables below are freed, their redo values may go */
 
     /* Tables; durable as redo values. */
     struct horizon horizon;
@@ -86,12 +88,13 @@ struct fold {
 struct fold *fold_new(const struct fold_options *options);
 void fold_free(struct fold *f);
 
-/* Must a cut be made before the message with this time is folded? True when something is uncut and the stream's second
- * is not that of the last cut. */
+/* Must a cut be made before the message with this time is folded? True when something is uncut and
+ * the stream's second is not that of the last cut. */
 bool fold_wants_cut(const struct fold *f, uint64_t time_ms);
 
-/* Folds one message. ERR_BELOW_LOW: this store lacks numbers that the edge no longer holds; nothing was changed, and the
- * fold must stop: only a peer's store has them (design 4.3). Everything else is counted and is ERR_OK. */
+/* Folds one message. ERR_BELOW_LOW: this store lacks numbers that the edge no longer holds; nothing
+ * was changed, and the fold must stop: only a peer's store has them (design 4.3). Everything else
+ * is counted and is ERR_OK. */
 enum err WARN_UNUSED fold_step(struct fold *f, const struct fold_message *m);
 
 /* Minutes below are closed; minutes below are carried. */

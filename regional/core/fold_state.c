@@ -27,7 +27,8 @@ static void put_edges(struct buf *out, const struct edge_book *book)
     for (uint32_t i = 0; i < book->count; i++) {
         const struct edge *e = &book->edges[i];
         buf_put_block(out, span_of_text(e->name));
-        buf_put_u8(out, (uint8_t)(e->enrolled | e->missing << 1 | e->given_up << 2 | e->told_missing << 3));
+        buf_put_u8(out, (uint8_t)(e->enrolled | e->missing << 1 | e->given_up << 2 |
+                                  e->told_missing << 3));
         buf_put_u64(out, e->newest_epoch);
         buf_put_varint(out, e->line_count);
         for (uint32_t l = 0; l < e->line_count; l++)
@@ -100,9 +101,8 @@ static bool read_edges(struct edge_book *book, struct reader *r)
         if (r->failed)
             return false;
         memcpy(name, text.data, text.length);
-        struct edge *e = subject_name_is_valid(name, LIMIT_EDGE_NAME_BYTES)
-                             ? edge_book_open(book, name)
-                             : NULL;
+        struct edge *e =
+            subject_name_is_valid(name, LIMIT_EDGE_NAME_BYTES) ? edge_book_open(book, name) : NULL;
         if (e == NULL || book->count != i + 1)
             return false;
         uint8_t flags = reader_u8(r);
@@ -161,8 +161,8 @@ enum err fold_state_read(struct fold *f, struct fold_position *out_position, str
     uint16_t partitions = reader_u16(&r);
     if (r.failed || version != FOLD_STATE_VERSION)
         return ERR_KV_CORRUPT;
-    if (!span_equal(region, span_of_text(f->options.region)) ||
-        partition != f->options.partition || partitions != f->options.partitions)
+    if (!span_equal(region, span_of_text(f->options.region)) || partition != f->options.partition ||
+        partitions != f->options.partitions)
         return ERR_CONFIG;
     struct fold_position position = {0};
     read_numbers(f, &position, &r);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * horizon: the tables of all event minutes that the fold still judges: per minute its click keys and its rows.
- * Audience: regional/core, tests. Pure. One thread at a time per object. Source: design 4.4. */
+ * horizon: the tables of all event minutes that the fold still judges: per minute its click keys
+ * and its rows. Audience: regional/core, tests. Pure. One thread at a time per object. Source:
+ * design 4.4. */
 #pragma once
 
 #include "regional/core/ad_names.h"
@@ -46,7 +47,8 @@ uint32_t horizon_first_from(const struct horizon *h, uint32_t minute);
 
 /* The row of an ad, or NULL. */
 struct bucket *horizon_row(struct minute_table *t, uint64_t ad_hash);
-/* A new row; there must be none (CHECKed). Earlier row pointers of the table are void afterwards. */
+/* A new row; there must be none (CHECKed). Earlier row pointers of the table are void afterwards.
+ */
 struct bucket *horizon_add_row(struct horizon *h, struct minute_table *t, uint64_t ad_hash);
 /* Remembers the row for the next cut's redo value; the minute's total is no longer known. */
 void horizon_touch(struct minute_table *t, struct bucket *row);

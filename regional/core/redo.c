@@ -46,7 +46,8 @@ void redo_write(struct buf *out, const struct fold *f, struct minute_table *t, u
     const uint8_t *click = t->clicks.data;
     buf_put_varint(out, t->click_count);
     for (uint32_t i = 0; i < t->click_count; i++) {
-        uint32_t row = bytes_load_u32(click + i * (size_t)HORIZON_CLICK_BYTES + HASH_CLICK_BYTES + 8);
+        uint32_t row =
+            bytes_load_u32(click + i * (size_t)HORIZON_CLICK_BYTES + HASH_CLICK_BYTES + 8);
         CHECK(row < t->row_count && t->rows[row].touched);
         buf_put_varint(out, t->rows[row].redo_index);
     }

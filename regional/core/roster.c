@@ -119,8 +119,7 @@ enum err roster_read(struct roster *out, struct span message)
     bool good = wire_array(&r, 2) == 2;
     wire_name(&r, out->replica, sizeof(out->replica));
     uint32_t parts = wire_array(&r, LIMIT_PARTITIONS);
-    good = good && r.err == ERR_OK &&
-           subject_name_is_valid(out->replica, LIMIT_READER_NAME_BYTES);
+    good = good && r.err == ERR_OK && subject_name_is_valid(out->replica, LIMIT_READER_NAME_BYTES);
     if (good) {
         out->parts = base_zalloc(parts, sizeof(*out->parts));
         out->part_count = parts;

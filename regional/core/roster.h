@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * roster: what a replica answers to a plain request on roster.<region>: its edges and control floors, as of its last
- * commit or later. Audience: regional tier, tributaryctl, tests. Pure. Drawn in proto/PROTOCOL.md, "Roster". */
+ * roster: what a replica answers to a plain request on roster.<region>: its edges and control
+ * floors, as of its last commit or later. Audience: regional tier, tributaryctl, tests. Pure. Drawn
+ * in proto/PROTOCOL.md, "Roster". */
 #pragma once
 
 #include "regional/core/fold.h"
 
-#define ROSTER_MAGIC "TRRO"
+#define ROSTER_MAGIC   "TRRO"
 #define ROSTER_VERSION 1
 
 struct roster_edge {

@@ -36,8 +36,9 @@ uint64_t watermark_advance(struct edge_book *book, uint64_t now_ms, uint64_t wat
         }
         uint64_t clock_ms = 0;
         bool is_present = watermark_edge_clock(edge, now_ms, &clock_ms);
-        /* Once missing, an edge comes back only when its clock has reached the watermark: what it accepted
-         * meanwhile lies in minutes that were told with it missing. A clock of 0 is none. */
+        /* Once missing, an edge comes back only when its clock has reached the watermark: what it
+         * accepted meanwhile lies in minutes that were told with it missing. A clock of 0 is none.
+         */
         if (!is_present)
             edge->missing = true;
         else if (edge->missing && clock_ms > 0 && clock_ms >= watermark_ms)

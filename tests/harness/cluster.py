@@ -127,8 +127,11 @@ class Cluster:
         return self
 
     def __exit__(self, kind, *_):
-        self.keep = self.keep or bool(kind and kind is not KeyboardInterrupt and os.environ.get("KEEP"))
+        complaints = [] if kind else [c for c in (p.complaint() for p in self.everything()) if c]
+        self.keep = self.keep or bool((complaints or kind is Failure) and os.environ.get("KEEP"))
         self.close()
+        if complaints:
+            raise Failure("; ".join(complaints))
 
     # --- load ---------------------------------------------------------------------------------------------------
 

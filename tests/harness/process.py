@@ -73,7 +73,7 @@ class Process:
         self.folder = folder
         self.log = os.path.join(folder, f"{name}.log")
         self.child = None
-        self.starts = 0
+        self.wanted = False  # it should be running now
 
     def command(self):
         raise NotImplementedError
@@ -97,7 +97,7 @@ class Process:
         with open(self.log, "ab") as log:
             self.child = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log,
                                           stderr=subprocess.STDOUT, preexec_fn=_die_with_parent)
-        self.starts += 1
+        self.wanted = True
 
     def start(self, seconds=30.0):
         """Starts and waits until it is ready. A port that something else took for a moment is waited for."""
@@ -114,6 +114,7 @@ class Process:
 
     def kill(self):
         """kill -9."""
+        self.wanted = False
         if self.child is None:
             return
         if self.alive():
@@ -122,12 +123,24 @@ class Process:
 
     def stop(self, seconds=20.0):
         """SIGTERM; Failure unless it ends by itself. Returns the exit code."""
+        self.wanted = False
         if self.alive():
             os.kill(self.child.pid, signal.SIGTERM)
         try:
             return self.child.wait(seconds)
         except subprocess.TimeoutExpired:
             raise Failure(f"{self.name} did not end within {seconds:.0f} s of SIGTERM") from None
+
+    def complaint(self):
+        """What must never be found: an end that nobody asked for, or a sanitizer's report; else None."""
+        if self.wanted and not self.alive():
+            return f"{self.name} ended by itself with {self.child.returncode}: {self.last_words()}"
+        try:
+            with open(self.log, encoding="utf-8", errors="replace") as log:
+                found = re.search(r"^.*(ERROR: \w+Sanitizer|runtime error:|CHECK failed|check failed).*$", log.read(), re.M)
+        except OSError:
+            return None
+        return f"{self.name} said: {found.group(0)[:300]} (see {self.log})" if found else None
 
     def last_words(self, lines=5):
         try:

@@ -32,10 +32,11 @@ run() {
     return 0
 }
 
-suite_unit() {
-    local log=$reports/unit.log code=0 line total bad
-    printf '  %-28s' "unit (ASan, UBSan)" >&2
-    local started=$SECONDS
+# suite_ctest NAME [ctest option ...]: unit tests and the fuzz corpus, under ASan and UBSan.
+suite_ctest() {
+    local name=$1 log=$reports/ctest.log code=0 line total bad started=$SECONDS
+    shift
+    printf '  %-28s' "$name" >&2
     ctest --test-dir build/asan -j "$jobs" --output-on-failure --no-tests=error "$@" >"$log" 2>&1 </dev/null || code=$?
     # 97% tests passed, 1 tests failed out of 30
     line=$(grep -E 'tests passed, [0-9]+ tests failed out of' "$log" || true)
@@ -44,7 +45,7 @@ suite_unit() {
     if [ -z "$total" ]; then
         printf 'FAILED\n' >&2
         tail -n 20 "$log" >&2
-        record unit 1 "$log"
+        record "$name" 1 "$log"
         return 0
     fi
     printf '%d of %d  %4d s\n' $((total - bad)) "$total" $((SECONDS - started)) >&2
@@ -72,17 +73,11 @@ suite_tsan() {
     done
 }
 
-# Every file of the corpus through its target, under ASan; a longer hunt is `./dev build fuzz`.
-suite_fuzz() {
-    local file name found=0
-    for file in tests/fuzz/fuzz_*.c; do
-        name=$(basename "$file" .c)
-        [ -x "build/asan/bin/$name" ] || continue
-        found=1
-        [ "$name" != fuzz_canary ] || continue
-        run "fuzz/$name" timeout 120 "build/asan/bin/$name" "tests/fuzz/corpus/${name#fuzz_}"
-    done
-    [ "$found" -eq 1 ] || [ ! -f tests/fuzz/CMakeLists.txt ] || record "fuzz targets are not built" 1
+# The simulator: the scenarios that once failed, and some seeds that nobody has seen.
+suite_sim() {
+    [ -x build/asan/bin/sim ] || return 0
+    run sim/scenarios timeout 200 build/asan/bin/sim --scenarios
+    run sim/seeds timeout 200 build/asan/bin/sim --seeds "${SIM_SEEDS:-20}"
 }
 
 suite_tidy() {
@@ -94,21 +89,7 @@ suite_tidy() {
     fi
 }
 
-# clang-tidy on what has changed since it was last clean, headers and rules included.
-lint_clang_tidy() {
-    local stamps=build/lint base file stamp todo=()
-    mkdir -p "$stamps"
-    base=$(cat .clang-tidy $(sources | grep '\.h$') | sha256sum)
-    while read -r file; do
-        grep -q "\"file\": \"$PWD/$file\"" build/asan/compile_commands.json || continue
-        stamp=$stamps/$( (echo "$base $file" && cat "$file") | sha256sum | cut -c1-32)
-        [ -f "$stamp" ] || todo+=("$file:$stamp")
-    done < <(sources | grep '\.c$' | grep -v '^tests/unit/')
-    [ ${#todo[@]} -gt 0 ] || return 0
-    printf '%s\n' "${todo[@]}" | xargs -P "$jobs" -I{} bash -c '
-        pair={}
-        clang-tidy --quiet -p build/asan "${pair%%:*}" 2>/dev/null && touch "${pair##*:}"'
-}
+lint_clang_tidy() { sources | xargs python3 tests/harness/clang_tidy.py build/asan "$jobs"; }
 
 suite_lint() {
     run lint/format lint_format
@@ -121,7 +102,9 @@ lint_format() { sources | xargs clang-format --dry-run -Werror; }
 lint_cppcheck() {
     sources | grep '\.c$' | grep -v '^tests/unit/' |
         xargs cppcheck -q -j "$jobs" --std=c11 --enable=warning,performance,portability --inline-suppr \
-            --suppress=missingIncludeSystem --suppress=unknownMacro --error-exitcode=1 -I . -D_GNU_SOURCE \
+            --library=tests/harness/cppcheck.cfg --suppress=missingIncludeSystem \
+            --suppress=unknownMacro --suppress=internalAstError --suppress=nullPointer \
+            --suppress=nullPointerRedundantCheck --error-exitcode=1 -I . -D_GNU_SOURCE \
             --cppcheck-build-dir=build/lint
 }
 
@@ -137,7 +120,7 @@ suite_e2e() {
 
 suite() {
     local group started=$SECONDS groups=("$@")
-    [ ${#groups[@]} -gt 0 ] || groups=(tidy unit tsan fuzz lint e2e)
+    [ ${#groups[@]} -gt 0 ] || groups=(tidy ctest sim tsan lint e2e)
     mkdir -p "$reports" build/lint
     case "${groups[*]}" in
     e2e | e2e/*) build asan tributary-edge tributary-regional tributary-global tributaryctl tributary-load ;;
@@ -145,9 +128,10 @@ suite() {
     esac
     for group in "${groups[@]}"; do
         case $group in
-        unit) suite_unit ;;
-        unit.*) suite_unit -R "^$group\$" ;;
-        tsan | fuzz | tidy | lint) "suite_$group" ;;
+        ctest) suite_ctest "unit and fuzz (ASan, UBSan)" ;;
+        unit | fuzz) suite_ctest "$group (ASan, UBSan)" -L "$group" ;;
+        unit.* | fuzz.*) suite_ctest "$group" -R "^$group\$" ;;
+        tsan | sim | tidy | lint) "suite_$group" ;;
         e2e) suite_e2e ;;
         e2e/*) suite_e2e "${group#e2e/}" ;;
         *) die "no such group of tests: $group (see ./dev help)" ;;

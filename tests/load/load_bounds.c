@@ -6,6 +6,7 @@
 #include "load_ledger.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,8 +57,7 @@ static void add_invoked(struct run *run, char *rest, const char *path, size_t li
         size_t length = at ? (size_t)(at - end) : 0;
         if (length == 0 || length >= sizeof c->ad)
             load_die("%s:%zu: click %u cannot be read", path, line, i);
-        memcpy(c->ad, end, length);
-        c->ad[length] = 0;
+        snprintf(c->ad, sizeof c->ad, "%.*s", (int)length, end);
         c->minute = (uint32_t)strtoul(at + 1, &end, 10);
     }
 }

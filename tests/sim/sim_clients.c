@@ -48,11 +48,10 @@ static void draw_click(struct sim_world *w, struct sim_click *c, uint32_t edge)
     }
     c->timestamp_ms = event_ms;
     /* Two ads may share one click id: it is no less two clicks. */
-    c->id = c->identity == SIM_BY_CLICK_ID && rng_chance(r, 300) && number > 0 &&
-                    w->oracle.clicks[number - 1].identity == SIM_BY_CLICK_ID &&
-                    w->oracle.clicks[number - 1].ad != c->ad
-                ? w->oracle.clicks[number - 1].id
-                : number;
+    const struct sim_click *before = number > 0 ? &w->oracle.clicks[number - 1] : NULL;
+    bool shares = c->identity == SIM_BY_CLICK_ID && before != NULL && before->ad != c->ad &&
+                  before->identity == SIM_BY_CLICK_ID && before->id == number - 1;
+    c->id = shares && rng_chance(r, 300) ? before->id : number;
     if (c->identity == SIM_BY_FIELDS)
         c->user = number; /* else two clicks might be one */
 }

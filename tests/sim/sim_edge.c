@@ -267,9 +267,11 @@ void sim_edge_finish(struct sim_edge *e)
     if (!e->process.up)
         return;
     refuse_requests(e);
-    if (!e->finished && edge_finish(e->pipeline) == ERR_OK)
-        (void)edge_forward(e->pipeline, &idle_ms);
+    enum err err = e->finished ? ERR_OK : edge_finish(e->pipeline);
+    if (err == ERR_OK)
+        err = edge_forward(e->pipeline, &idle_ms);
     e->finished = true;
+    sim_trace_numbers(e->process.world, (uint64_t)err, 0, 0);
 }
 
 static bool line_in(struct kv_port *kv, uint64_t epoch, uint32_t home, uint16_t partition,

@@ -65,6 +65,11 @@ static void give_all(struct sim_world *w, enum control_kind kind, uint32_t edge,
             give(w, region, p, kind, edge, epoch);
 }
 
+void sim_operators_enrol(struct sim_world *w, uint32_t edge)
+{
+    give_all(w, CONTROL_ENROL, edge, 0);
+}
+
 void sim_operators_write_off(struct sim_world *w, uint32_t edge, uint64_t epoch)
 {
     give_all(w, CONTROL_WRITE_OFF, edge, epoch);

@@ -171,11 +171,17 @@ void sim_plan_draw(struct sim_plan *p, uint64_t seed)
     p->quiet_ms = PICK(&r, 3000, 15000, 50000);
     p->again = PICK(&r, 0, 50, 300);
     p->late = PICK(&r, 0, 50, 300);
-    p->late_ms = PICK(&r, 30000, 130000, 86000000);
+    p->late_ms = PICK(&r, 30000, 130000, 70000000);
     p->lost_answers = PICK(&r, 0, 30, 300);
     p->chaos_ms = PICK(&r, 60000, 120000, 200000, 300000, 300000, 600000);
     p->clicks = between(&r, 20, 400);
     p->kinds = rng_next(&r) & ((1ULL << SIM_FAULTS) - 1);
+    /* What is lost on the way to the globe is told again for as long as the fold's tables last, not longer. */
+    const uint64_t losing = 1ULL << SIM_FAULT_SERVER_DOWN | 1ULL << SIM_FAULT_TAIL_LOST |
+                            1ULL << SIM_FAULT_STREAM_MADE_ANEW | 1ULL << SIM_FAULT_STREAM_EXPIRES |
+                            1ULL << SIM_FAULT_GLOBE_WIPED;
+    if ((p->kinds & losing) != 0)
+        p->horizon_minutes = 1440;
     draw_faults(p, &r);
 }
 

@@ -110,6 +110,7 @@ void sim_region_rebuild(struct sim_replica *r, uint64_t down_ms)
     if (replica_mark_restored(r->process.kv) != ERR_OK)
         sim_violation(w, "opens", "%s cannot be marked as restored", r->process.name);
     r->rescue_ms = SIM_NEVER;
+    r->behind = false;
     sim_process_down(&r->process, down_ms);
 }
 
@@ -145,6 +146,11 @@ void sim_region_step(struct sim_replica *r)
         sim_trace(w, r->process.name, "ends: %s", err_words(err));
         sim_process_down(&r->process, rng_below(&w->rng, 5000));
         return;
+    }
+    if (r->behind) {
+        struct replica_view view;
+        replica_view(r->replica, &view);
+        r->behind = !view.ready;
     }
     sim_checks_replica(r);
     /* It asks to be called every 50 ms; with nothing under way, a slower machine calls later. */

@@ -76,7 +76,7 @@ struct sim_replica {
     uint64_t promised_cut[SIM_PARTITIONS];
     uint64_t watermark_ms[SIM_PARTITIONS]; /* seen last */
     uint64_t rescue_ms; /* an operator copies a peer's store then; SIM_NEVER: no need */
-    uint64_t rolled_back_ms;
+    bool behind; /* an older copy of its store is in use: it must read the stream again from there */
 };
 
 struct sim_globe {
@@ -212,6 +212,7 @@ void sim_operators_init(struct sim_world *w);
 void sim_operators_done(struct sim_world *w);
 void sim_operators_step(struct sim_world *w);
 bool sim_operators_idle(const struct sim_world *w);
+void sim_operators_enrol(struct sim_world *w, uint32_t edge);
 void sim_operators_write_off(struct sim_world *w, uint32_t edge, uint64_t epoch);
 void sim_operators_retire(struct sim_world *w, uint32_t edge);
 

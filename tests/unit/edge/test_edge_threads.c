@@ -246,6 +246,8 @@ Test(edge_threads, a_spool_over_95_percent_closes_the_gate_until_it_is_emptier)
     expect_answer(h2_probe_one(p, "GET", "/v1/home", NULL, (struct span){NULL, 0}), 200,
                   "{\"home\":\"us\"}");
 
+    cr_expect_eq(metric(e, "tributary_edge_spool_full_total"), 1);
+    cr_expect_eq(metric(e, "tributary_edge_numbered_total"), 0);
     e->used_bytes = 940;
     cr_assert(ready_is(e, true));
     expect_answer(h2_probe_one(p, "POST", "/v1/clicks", json_type, click(1)), 202, "replicated");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * region_given: clicks, segments and streams for the tests of the regional tier, and an oracle: a plain array count that
- * shares no code with the fold. Audience: tests/unit/regional. */
+ * region_given: clicks, segments and streams for the tests of the regional tier, and an oracle: a
+ * plain array count that shares no code with the fold. Audience: tests/unit/regional. */
 #pragma once
 
 #include "common/base/minute.h"
@@ -69,9 +69,8 @@ MAYBE_UNUSED static struct click given_wire_click(uint16_t partition, const stru
     return c;
 }
 
-MAYBE_UNUSED static struct segment_head given_head(const char *edge, uint64_t epoch,
-                                                   uint64_t first, uint64_t last,
-                                                   uint64_t clock_ms)
+MAYBE_UNUSED static struct segment_head given_head(const char *edge, uint64_t epoch, uint64_t first,
+                                                   uint64_t last, uint64_t clock_ms)
 {
     struct segment_head h = {.epoch = epoch,
                              .partition = GIVEN_PARTITION,
@@ -170,7 +169,8 @@ MAYBE_UNUSED static uint64_t counted_of(struct fold *f, unsigned ad, uint32_t mi
     return b == NULL ? 0 : b->counted;
 }
 
-/* --- the oracle: every click that should be folded, in a plain array ------------------------------------------- */
+/* --- the oracle: every click that should be folded, in a plain array
+ * ------------------------------------------- */
 
 struct oracle {
     struct given_click *clicks;
@@ -196,8 +196,8 @@ static int oracle_order(const void *left, const void *right)
     return a->id < b->id ? -1 : a->id > b->id;
 }
 
-/* Compares every row: distinct ids counted, the rest duplicates; users by a sketch of the distinct ones' users. A
- * repeated id must keep its user (the generators see to it). */
+/* Compares every row: distinct ids counted, the rest duplicates; users by a sketch of the distinct
+ * ones' users. A repeated id must keep its user (the generators see to it). */
 MAYBE_UNUSED static void expect_like_oracle(struct fold *f, struct oracle *o)
 {
     if (o->count > 0)

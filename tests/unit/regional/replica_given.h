@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * replica_given: fold replicas on made-up ports, an edge that publishes, an ear for floors, and a globe that merges by
- * maximum. Audience: tests/unit/regional. */
+ * replica_given: fold replicas on made-up ports, an edge that publishes, an ear for floors, and a
+ * globe that merges by maximum. Audience: tests/unit/regional. */
 #pragma once
 
 #include "proto/floor.h"
@@ -209,7 +209,8 @@ MAYBE_UNUSED static uint64_t durable_floor(struct kv_port *kv)
     return floor;
 }
 
-/* --- the globe: every partial in the stream, merged by maximum ------------------------------------------------- */
+/* --- the globe: every partial in the stream, merged by maximum
+ * ------------------------------------------------- */
 
 struct globe_row {
     uint64_t ad_hash, counted, duplicate;
@@ -325,7 +326,8 @@ MAYBE_UNUSED static void expect_globe_like(struct world *w, struct fold *f)
     globe_done(&g);
 }
 
-/* --- a schedule: the same messages at the same times in every world --------------------------------------------- */
+/* --- a schedule: the same messages at the same times in every world
+ * --------------------------------------------- */
 
 enum { SCHEDULE_CLICKS = 600, SCHEDULE_STEP = 10, SCHEDULE_MS = 700 };
 
@@ -336,15 +338,16 @@ MAYBE_UNUSED static const struct given_click *schedule_clicks(void)
     struct rng r = {11};
     for (unsigned i = 0; !made && i < SCHEDULE_CLICKS; i++) {
         clicks[i] = random_click(&r, 480, 3);
-        clicks[i].minute = GIVEN_MINUTE + i * SCHEDULE_MS / SCHEDULE_STEP / 60000 +
-                           clicks[i].id % 2;
+        clicks[i].minute =
+            GIVEN_MINUTE + i * SCHEDULE_MS / SCHEDULE_STEP / 60000 + clicks[i].id % 2;
         clicks[i].id += clicks[i].minute * 1000; /* the id fixes the minute */
     }
     made = true;
     return clicks;
 }
 
-/* Publishes step s of the schedule and moves time on; false when it is over. Runs of 10, now and then a repeat. */
+/* Publishes step s of the schedule and moves time on; false when it is over. Runs of 10, now and
+ * then a repeat. */
 MAYBE_UNUSED static bool schedule_step(struct world *w, unsigned s)
 {
     uint64_t first = (uint64_t)s * SCHEDULE_STEP;

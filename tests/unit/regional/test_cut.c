@@ -17,10 +17,8 @@ static void take(struct fold *f, uint64_t first, uint64_t last, uint64_t time_ms
 
 static void cut(struct fold *f, uint64_t time_ms, bool by_stream, struct cut *out)
 {
-    struct cut_request request = {.who = given_identity(),
-                                  .position = {4, 5},
-                                  .time_ms = time_ms,
-                                  .by_stream = by_stream};
+    struct cut_request request = {
+        .who = given_identity(), .position = {4, 5}, .time_ms = time_ms, .by_stream = by_stream};
     cut_make(f, &request, out);
 }
 

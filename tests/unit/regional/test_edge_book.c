@@ -27,14 +27,14 @@ static void expect(uint64_t floor, uint64_t first, uint64_t last, enum line_verd
 Test(edge_book, a_segment_is_judged_by_the_floor_alone)
 {
     expect(10, 10, 20, LINE_TAKE, 0);
-    expect(10, 5, 20, LINE_TAKE, 5);    /* straddles */
+    expect(10, 5, 20, LINE_TAKE, 5); /* straddles */
     expect(10, 9, 11, LINE_TAKE, 1);
     expect(10, 5, 10, LINE_REPEAT, 0);
     expect(10, 0, 3, LINE_REPEAT, 0);
     expect(10, 11, 20, LINE_GAP, 0);
-    expect(10, 10, 10, LINE_TAKE, 0);   /* heartbeat, up to date */
-    expect(10, 9, 9, LINE_REPEAT, 0);   /* an old heartbeat */
-    expect(10, 11, 11, LINE_GAP, 0);    /* a heartbeat that tells of a gap */
+    expect(10, 10, 10, LINE_TAKE, 0); /* heartbeat, up to date */
+    expect(10, 9, 9, LINE_REPEAT, 0); /* an old heartbeat */
+    expect(10, 11, 11, LINE_GAP, 0);  /* a heartbeat that tells of a gap */
     expect(0, 0, 0, LINE_TAKE, 0);
 }
 

@@ -379,7 +379,9 @@ Test(fold, a_cut_is_wanted_when_the_second_changes_and_something_is_uncut)
     fold_free(f);
 }
 
-/* --- properties --------------------------------------------------------------------------------------------------- */
+/* --- properties
+/* --- properties ------------------------------------------------------------------- */
+ */
 
 enum { EDGES = 3, CLICKS = 900 };
 
@@ -399,7 +401,8 @@ static void given_sources(struct source *s, struct rng *r)
     }
 }
 
-/* Random runs: new ones, repeats, straddles, and gaps that are sent again later, until all is folded. */
+/* Random runs: new ones, repeats, straddles, and gaps that are sent again later, until all is
+ * folded. */
 static void when_sent_at_random(struct fold *f, struct source *s, struct rng *r)
 {
     for (unsigned step = 0; step < 100000; step++) {

@@ -79,8 +79,8 @@ static char *get(struct shop *s, const char *path)
     struct buf answer = {0};
     char line[128];
     cr_assert_eq(connect(file, (struct sockaddr *)&to, sizeof(to)), 0);
-    int length = snprintf(line, sizeof(line), "GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-                          path);
+    int length = snprintf(line, sizeof(line),
+                          "GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", path);
     cr_assert_eq(write(file, line, (size_t)length), length);
     for (;;) {
         buf_reserve(&answer, 4096);
@@ -109,7 +109,8 @@ Test(regional_admin, metrics_show_the_books)
     regional_admin_show(s.admin, s.node.replica);
 
     expect(&s, "/metrics", "\ntributary_regional_folded_total 600\n");
-    expect(&s, "/metrics", "tributary_regional_partition_folded{region=\"us\",partition=\"1\"} 600\n");
+    expect(&s, "/metrics",
+           "tributary_regional_partition_folded{region=\"us\",partition=\"1\"} 600\n");
     expect(&s, "/metrics", "\n# TYPE tributary_regional_watermark_lag_seconds gauge\n");
     expect(&s, "/livez", " 200 ");
     shop_done(&s);

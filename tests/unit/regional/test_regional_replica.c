@@ -128,7 +128,8 @@ Test(regional_replica, floors_are_told_again_while_idle_and_after_reconnecting)
     world_done(&w);
 }
 
-/* --- position (design 4.2) ----------------------------------------------------------------------------------------- */
+/* --- position (design 4.2)
+ * ----------------------------------------------------------------------------------------- */
 
 static void given_half(struct world *w, struct node *n, unsigned steps)
 {
@@ -273,7 +274,8 @@ Test(regional_replica, an_expired_position_reads_what_is_left)
     world_done(&w);
 }
 
-/* --- a fold without state (design 4.3) ------------------------------------------------------------------------------ */
+/* --- a fold without state (design 4.3)
+ * ------------------------------------------------------------------------------ */
 
 Test(regional_replica, a_new_store_does_not_start_in_the_middle_of_a_stream)
 {
@@ -322,7 +324,9 @@ Test(regional_replica, a_floor_below_what_the_edge_holds_stops_the_partition)
     world_done(&w);
 }
 
-/* --- two replicas ----------------------------------------------------------------------------------------------------- */
+/* --- two replicas
+/* --- two replicas ----------------------------------------------------------------- */
+ */
 
 /* Content of all partials of one replica: everything but who speaks and the number of the cut. */
 static void gather(struct world *w, const char *replica, struct buf *out)

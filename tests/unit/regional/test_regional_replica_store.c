@@ -79,7 +79,8 @@ Test(regional_replica_store, a_clean_stop_keeps_everything)
     world_done(&w);
 }
 
-/* A commit fails in each place in turn, once with and once without its changes having reached the disk. */
+/* A commit fails in each place in turn, once with and once without its changes having reached the
+ * disk. */
 static bool survives_failure(unsigned nth, bool applied)
 {
     struct world w;
@@ -150,6 +151,37 @@ Test(regional_replica_store, a_full_store_holds_up_the_stream_and_loses_nothing)
     world_done(&w);
 }
 
+/* Found by the storm: a refused transaction that held deletions alone must not hold up the stream
+ * for ever. */
+Test(regional_replica_store, a_refused_deletion_does_not_hold_up_the_stream)
+{
+    struct world w;
+    struct node n;
+    given_world(&w);
+    given_node(&w, &n, "us-r1");
+    for (unsigned s = 0; s < 20; s++) {
+        schedule_step(&w, s);
+        cr_assert_eq(node_run(&n), ERR_OK);
+    }
+
+    world_advance(&w, 1500);
+    cr_assert_eq(node_run(&n), ERR_OK); /* a tick, */
+    cr_assert_eq(node_run(&n), ERR_OK); /* the last cut */
+    cr_assert(!fold_of(&n)->uncut);
+    cr_assert_gt(sim_kv_entries(n.kv, CUT_TABLE_OUTBOX), 0);
+    sim_kv_fail_commit(n.kv, 1, ERR_KV_FULL, false);
+    world_advance(&w, 5000);
+    cr_assert_eq(node_run(&n), ERR_OK);
+    cr_assert_eq(n.notes[REPLICA_STORE_FULL], 1);
+
+    for (unsigned s = 20; schedule_step(&w, s); s++)
+        cr_assert_eq(node_run(&n), ERR_OK);
+    cr_assert_eq(settle(&w, &n), ERR_OK);
+    expect_schedule(&w, &n);
+    node_done(&n);
+    world_done(&w);
+}
+
 Test(regional_replica_store, redo_values_go_when_their_minute_is_retired)
 {
     struct world w;
@@ -215,7 +247,8 @@ Test(regional_replica_store, a_damaged_store_is_not_used)
     world_done(&w);
 }
 
-/* --- a peer's copy (design 4.3) --------------------------------------------------------------------------------------- */
+/* --- a peer's copy (design 4.3)
+ * --------------------------------------------------------------------------------------- */
 
 Test(regional_replica_store, a_copied_store_gets_an_id_of_its_own_and_tells_what_its_outbox_held)
 {
@@ -257,7 +290,8 @@ Test(regional_replica_store, a_copied_store_gets_an_id_of_its_own_and_tells_what
     world_done(&w);
 }
 
-Test(regional_replica_store, a_restored_store_of_the_same_name_gets_a_new_id_too_but_a_restart_does_not)
+Test(regional_replica_store,
+     a_restored_store_of_the_same_name_gets_a_new_id_too_but_a_restart_does_not)
 {
     struct world w;
     struct node n;

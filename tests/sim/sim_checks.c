@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * sim_checks: what must hold at every step, whatever happens. */
+#include "tests/sim/sim_world.h"
+
+#include <stdlib.h>
+
+#define CHECK_EVERY_MS 15000u
+
+static uint64_t floor_in(const struct fold *f, uint32_t edge, uint64_t epoch)
+{
+    char name[24];
+    (void)snprintf(name, sizeof(name), "edge-%u", edge);
+    const struct edge *e = edge_book_find(&f->edges, name);
+    const struct line *l = e == NULL ? NULL : edge_book_line(e, epoch);
+    return l == NULL ? 0 : l->floor;
+}
+
+/* What was said before the crash must be in the store after it. */
+void sim_checks_reopened(struct sim_replica *r)
+{
+    struct sim_world *w = r->process.world;
+    struct replica_view view;
+    replica_view(r->replica, &view);
+    memset(r->watermark_ms, 0, sizeof(r->watermark_ms));
+    if (view.store_id != r->promised_store)
+        return;
+    for (uint32_t i = 0; i < r->promise_count; i++) {
+        const struct sim_promise *p = &r->promises[i];
+        uint64_t floor = floor_in(replica_fold(r->replica, p->partition), p->edge, p->epoch);
+        if (floor < p->floor)
+            sim_violation(w, "durable-floor", "%s told edge-%u floor %llu and holds %llu",
+                          r->process.name, p->edge, (unsigned long long)p->floor,
+                          (unsigned long long)floor);
+    }
+    for (uint32_t i = 0; i < w->plan.partitions; i++)
+        if (replica_fold(r->replica, i)->cut < r->promised_cut[i])
+            sim_violation(w, "durable-partial", "%s published cut %llu and holds %llu",
+                          r->process.name, (unsigned long long)r->promised_cut[i],
+                          (unsigned long long)replica_fold(r->replica, i)->cut);
+}
+
+/* The watermark says: whatever a known edge accepted before it is folded. */
+static void check_line(struct sim_replica *r, const struct fold *f, const struct sim_incarnation *inc)
+{
+    struct sim_world *w = r->process.world;
+    char name[24];
+    (void)snprintf(name, sizeof(name), "edge-%u", inc->edge);
+    const struct edge *edge = edge_book_find(&f->edges, name);
+    const struct sim_line *line = &inc->lines[r->region * w->plan.partitions + f->options.partition];
+    if (edge == NULL || !edge->enrolled || line->count == 0)
+        return;
+    uint64_t floor = floor_in(f, inc->edge, inc->epoch);
+    if (floor > line->count + 1)
+        sim_violation(w, "floor", "%s has folded %llu numbers of edge-%u, which gave %u",
+                      r->process.name, (unsigned long long)floor, inc->edge, line->count);
+    if (edge->missing || edge->given_up || line->lost || inc->written_off || floor >= line->count)
+        return;
+    if (line->attempts[floor].clock_ms < f->watermark_ms)
+        sim_violation(w, "watermark", "%s passes %llu, but number %llu of edge-%u is of %llu",
+                      r->process.name, (unsigned long long)(f->watermark_ms - SIM_BASE_MS),
+                      (unsigned long long)floor, inc->edge,
+                      (unsigned long long)(line->attempts[floor].clock_ms - SIM_BASE_MS));
+}
+
+void sim_checks_replica(struct sim_replica *r)
+{
+    struct sim_world *w = r->process.world;
+    for (uint32_t i = 0; i < w->plan.partitions; i++) {
+        const struct fold *f = replica_fold(r->replica, i);
+        if (f->watermark_ms < r->watermark_ms[i])
+            sim_violation(w, "watermark-back", "%s: from %llu to %llu", r->process.name,
+                          (unsigned long long)r->watermark_ms[i],
+                          (unsigned long long)f->watermark_ms);
+        if (f->watermark_ms == r->watermark_ms[i])
+            continue;
+        r->watermark_ms[i] = f->watermark_ms;
+        sim_trace_numbers(w, f->watermark_ms, f->cut, f->books.folded);
+        for (uint32_t n = 0; n < w->oracle.incarnation_count; n++)
+            check_line(r, f, &w->oracle.incarnations[n]);
+    }
+}
+
+/* Clicks of the ad that were accepted, by their edge's clock, before their minute ended: who says that the minute is
+ * complete has them all. */
+static void due_in_minutes(const struct sim_world *w, uint32_t ad, uint32_t *due)
+{
+    const struct sim_oracle *o = &w->oracle;
+    uint8_t *seen = base_zalloc(o->click_count + 1, 1);
+    for (uint32_t i = 0; i < o->incarnation_count; i++) {
+        const struct sim_incarnation *inc = &o->incarnations[i];
+        for (uint32_t l = 0; !inc->written_off && l < o->regions * o->partitions; l++) {
+            const struct sim_line *line = &inc->lines[l];
+            for (uint32_t n = 0; !line->lost && n < line->count; n++) {
+                uint32_t at = line->attempts[n].click;
+                if (at == UINT32_MAX || seen[at] || o->clicks[at].ad != ad)
+                    continue;
+                uint64_t end_ms = (SIM_BASE_MS / 60000 - SIM_MINUTES_BEFORE +
+                                   o->clicks[at].minute + 1ULL) * 60000;
+                if (line->attempts[n].clock_ms >= end_ms)
+                    continue;
+                seen[at] = 1;
+                due[o->clicks[at].minute]++;
+            }
+        }
+    }
+    free(seen);
+}
+
+static void check_points(struct sim_globe *g, uint32_t ad, uint32_t first,
+                         const struct stats_json_answer *answer, const uint32_t *due, bool carried)
+{
+    struct sim_world *w = g->process.world;
+    for (uint32_t i = 0; i < answer->point_count; i++) {
+        const struct stats_json_point *p = &answer->points[i];
+        uint32_t minute = first + i, at = ad * SIM_MINUTES + minute;
+        if (p->click_count > w->oracle.upper[at])
+            sim_violation(w, "upper-bound", "%s: ad-%u minute %u: %llu of %u accepted",
+                          g->process.name, ad, minute, (unsigned long long)p->click_count,
+                          w->oracle.upper[at]);
+        if (p->click_count < g->seen[at])
+            sim_violation(w, "count-falls", "%s: ad-%u minute %u: from %u to %llu", g->process.name,
+                          ad, minute, g->seen[at], (unsigned long long)p->click_count);
+        g->seen[at] = (uint32_t)p->click_count;
+        if (p->complete && p->click_count < due[minute] && !carried)
+            sim_violation(w, "complete", "%s: ad-%u minute %u is complete with %llu of %u",
+                          g->process.name, ad, minute, (unsigned long long)p->click_count,
+                          due[minute]);
+    }
+}
+
+static bool any_carried(const struct sim_globe *g)
+{
+    struct merger_view view;
+    merger_view(g->merger, &view);
+    for (uint32_t i = 0; i < view.region_count; i++)
+        if (view.regions[i].carried > 0)
+            return true;
+    return false;
+}
+
+void sim_checks_globe(struct sim_globe *g)
+{
+    struct sim_world *w = g->process.world;
+    uint32_t ad = (uint32_t)rng_below(&w->rng, w->plan.ads);
+    uint32_t now = SIM_MINUTES_BEFORE + (uint32_t)(w->now_ms / 60000);
+    bool recent = rng_chance(&w->rng, 700);
+    uint32_t first = recent ? now - 20 : 0;
+    struct query q = {.window = MINUTE_WINDOW_1M,
+                      .start_minute = SIM_BASE_MS / 60000 - SIM_MINUTES_BEFORE + first,
+                      .points = recent ? 26 : SIM_MINUTES};
+    q.end_minute = q.start_minute + q.points;
+    q.ad_id_length = (size_t)snprintf(q.ad_id, sizeof(q.ad_id), "ad-%u", ad);
+    struct stats_json_answer answer;
+    enum err err = global_reader_stats(g->reader, &q, &answer);
+    if (err != ERR_OK) {
+        sim_violation(w, "query", "%s: %s", g->process.name, err_words(err));
+        return;
+    }
+    uint32_t *due = base_zalloc(SIM_MINUTES, sizeof(*due));
+    due_in_minutes(w, ad, due);
+    check_points(g, ad, first, &answer, due, any_carried(g));
+    free(due);
+    struct merger_view view;
+    merger_view(g->merger, &view);
+    for (uint32_t i = 0; i < view.region_count; i++) {
+        if (view.regions[i].watermark_ms < g->watermark_ms[i])
+            sim_violation(w, "watermark-back", "%s: region %u", g->process.name, i);
+        g->watermark_ms[i] = view.regions[i].watermark_ms;
+    }
+    sim_trace_numbers(w, view.messages, view.rows_changed, view.minutes_completed);
+}
+
+void sim_checks_regularly(struct sim_world *w)
+{
+    if (w->now_ms < w->check_ms)
+        return;
+    w->check_ms = w->now_ms + CHECK_EVERY_MS;
+    struct sim_globe *g = &w->globes[rng_below(&w->rng, w->globe_count)];
+    if (g->process.up && g->merger != NULL)
+        sim_checks_globe(g);
+}
