@@ -41,6 +41,7 @@ static void line_share(struct edge_line *line)
 {
     line->shared_low = line->spool.low;
     line->shared_end = line->spool.end;
+    line->shared_fin = line->spool.fin;
 }
 
 static void line_store(struct edge_pipeline *p, struct kv_txn *txn, const struct edge_line *line)
@@ -162,14 +163,9 @@ static enum err epoch_begin(struct edge_pipeline *p)
         (void)kv_abort(&txn);
         return err;
     }
-    pthread_mutex_lock(&p->lock);
-    uint64_t now_ms = edge_clock_locked(p);
-    pthread_mutex_unlock(&p->lock);
     for (uint32_t i = 0; i < p->line_count; i++) {
         struct edge_line *line = p->lines[i];
-        if (line->older && !line->spool.fin)
-            fin_store(p, txn, line, now_ms);
-        else if (!line->older)
+        if (!line->older)
             line_store(p, txn, line);
     }
     return kv_commit(&txn);
@@ -255,11 +251,14 @@ static void trim_in(struct edge_pipeline *p, struct kv_txn *txn)
         struct edge_line *line = p->lines[i];
         pthread_mutex_lock(&p->lock);
         uint64_t trim = line->shared_trim;
-        bool gone = line->gone;
+        bool gone = line->gone, over = line->over;
         pthread_mutex_unlock(&p->lock);
-        if (gone || trim <= line->spool.low)
+        if (gone)
             continue;
-        budget -= line_trim(txn, line, trim, budget);
+        if (trim > line->spool.low)
+            budget -= line_trim(txn, line, trim, budget);
+        line->ending = over && line->spool.low == line->spool.end;
+        line->touched = line->touched || line->ending;
     }
 }
 
@@ -271,7 +270,7 @@ static void lines_store(struct edge_pipeline *p, struct kv_txn *txn)
         if (!line->touched)
             continue;
         struct spool_key key = spool_line_key(&line->spool);
-        if (line->older && line->spool.low == line->spool.end)
+        if (line->ending)
             kv_del(txn, EDGE_TABLE_LINE, key_span(&key));
         else
             line_store(p, txn, line);
@@ -305,7 +304,7 @@ static void committed(struct edge_pipeline *p, bool stored, const struct spool_l
         }
         atomic_fetch_add(&p->counters.trimmed, line->spool.low - before[i].low);
         line_share(line);
-        line->gone = line->older && line->spool.low == line->spool.end;
+        line->gone = line->ending;
     }
     pthread_mutex_unlock(&p->lock);
 }
@@ -347,6 +346,7 @@ static enum err run(struct edge_pipeline *p, enum work work, struct edge_item *i
         before[i] = line->spool;
         line->rows_first = line->spool.end;
         line->numbered = line->spool.end;
+        line->ending = false;
     }
     uint64_t now_ms;
     committing(p, &now_ms);
@@ -384,12 +384,17 @@ enum err edge_commit(struct edge_pipeline *p, struct edge_item *items, size_t co
     return run(p, WORK_CLICKS, items, count);
 }
 
+static bool line_is_due(const struct edge_line *line)
+{
+    return !line->gone && (line->shared_trim > line->spool.low || line->over);
+}
+
 enum err edge_trim(struct edge_pipeline *p)
 {
     bool due = false;
     pthread_mutex_lock(&p->lock);
     for (uint32_t i = 0; i < p->line_count && !due; i++)
-        due = !p->lines[i]->gone && p->lines[i]->shared_trim > p->lines[i]->spool.low;
+        due = line_is_due(p->lines[i]);
     pthread_mutex_unlock(&p->lock);
     return due ? run(p, WORK_TRIM, NULL, 0) : ERR_OK;
 }

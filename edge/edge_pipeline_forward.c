@@ -92,14 +92,16 @@ static void floor_apply(struct edge_pipeline *p, uint32_t home, uint32_t reader,
         return;
     uint32_t bytes;
     uint64_t now_ms = p->options.clock->mono_ms(p->options.clock);
-    if (send_window_floor(&line->window, reader, store_id, floor->floor, floor->gap, now_ms,
-                          &bytes)) {
+    struct send_reader said = {
+        .store_id = store_id, .floor = floor->floor, .finished = floor->finished};
+    if (send_window_floor(&line->window, reader, &said, floor->gap, now_ms, &bytes)) {
         atomic_fetch_add(&p->counters.gaps, 1);
         region_leaves(p, home, bytes);
         went_back(p, line);
     }
     pthread_mutex_lock(&p->lock);
     line->shared_trim = send_window_trim(&line->window);
+    line->over = send_window_over(&line->window);
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -176,6 +178,8 @@ static struct instant look(struct edge_pipeline *p)
         send_window_grow(&line->window, line->shared_end);
         if (line->shared_low > line->window.low)
             send_window_trimmed(&line->window, line->shared_low);
+        line->fin = line->older || line->shared_fin;
+        line->done = line->gone;
     }
     pthread_mutex_unlock(&p->lock);
     at.mono_ms = p->options.clock->mono_ms(p->options.clock);
@@ -225,7 +229,7 @@ static enum err oldest_unsent(struct edge_pipeline *p, struct kv_txn *txn,
     for (uint32_t i = 0; i < p->line_count; i++) {
         struct edge_line *other = p->lines[i];
         bool same = other->home == line->home && other->spool.partition == line->spool.partition;
-        if (!same || (other->older && other->window.low == other->window.end))
+        if (!same || other->done)
             continue;
         if (other->older && !line->older && head->older_count < LIMIT_OLDER_EPOCHS)
             head->older[head->older_count++] = other->spool.epoch;
@@ -359,11 +363,15 @@ static enum err line_send(struct edge_pipeline *p, struct kv_txn *txn, struct ed
     head.fin = load.fin;
     segment_write(&p->message, &head, p->clicks, load.count);
     uint64_t token = token_make(p, line, false);
-    if (publish(p, line, token) != ERR_OK)
-        return ERR_OK; /* window full or down: the same numbers next time */
+    if (publish(p, line, token) != ERR_OK) {
+        /* Window full or down: the same numbers next time, which may begin before the batch gathered last. */
+        line->batch_known = false;
+        return ERR_OK;
+    }
     send_window_sent(w, token, load.last, (uint32_t)p->message.length, load.full);
     region->flying_bytes += p->message.length;
-    line->published = true;
+    /* An older line is ended by an empty segment, at once. */
+    line->published = !line->older || w->next < w->end;
     line->published_mono_ms = at->mono_ms;
     *out_sent = true;
     return ERR_OK;
@@ -378,19 +386,19 @@ static uint64_t heartbeat_in_ms(const struct edge_pipeline *p, const struct edge
     return since_ms >= p->options.heartbeat_ms ? 0 : p->options.heartbeat_ms - since_ms;
 }
 
-/* An empty segment at the line's next number: tells the clock, and shows a lost tail as a gap.
- * Older lines beat as well until they are drained, for the sake of that gap. */
+/* An empty segment at the line's next number: tells the clock, shows a lost tail as a gap, and ends an older line. That
+ * one beats until every reader has said that it knows. */
 static enum err line_beat(struct edge_pipeline *p, struct kv_txn *txn, struct edge_line *line,
                           const struct instant *at)
 {
     struct send_window *w = &line->window;
-    bool drained = line->older && w->low == w->end;
-    if (drained || w->next < w->end || heartbeat_in_ms(p, line, at->mono_ms) > 0)
+    if (line->done || w->next < w->end || heartbeat_in_ms(p, line, at->mono_ms) > 0)
         return ERR_OK;
     struct segment_head head;
     enum err err = head_make(p, txn, line, w->next, w->next, at, &head);
     if (err != ERR_OK)
         return err;
+    head.fin = line->fin;
     segment_write(&p->message, &head, NULL, 0);
     if (publish(p, line, token_make(p, line, true)) == ERR_OK) {
         line->published = true;
@@ -433,7 +441,7 @@ static uint32_t idle_ms(const struct edge_pipeline *p, uint64_t mono_ms)
     for (uint32_t i = 0; i < p->line_count; i++) {
         const struct edge_line *line = p->lines[i];
         const struct edge_region_state *region = &p->regions[line->home];
-        if (!atomic_load(&region->up) || (line->older && line->window.low == line->window.end))
+        if (!atomic_load(&region->up) || line->done)
             continue;
         /* Unsent clicks behind a closed window wait for an answer of the bus, which wakes us. */
         bool unsent = line->window.next < line->window.end;

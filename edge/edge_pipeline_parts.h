@@ -21,9 +21,12 @@ struct edge_line {
     struct buf rows;         /* rows of the batch being gathered */
     uint64_t rows_first, numbered;
     bool touched;
+    bool ending;             /* this transaction deletes its record */
     /* under pipeline.lock */
     uint64_t shared_low, shared_end, shared_trim;
-    bool gone; /* drained and deleted */
+    bool shared_fin; /* FIN was given */
+    bool over;       /* older: every reader knows its end; its record may go */
+    bool gone;       /* its record was deleted */
     /* any thread */
     _Atomic uint64_t acked;
     /* forwarder */
@@ -32,6 +35,8 @@ struct edge_line {
     bool batch_known;
     uint64_t published_mono_ms;
     bool published;
+    bool fin;  /* nothing will be numbered any more: FIN was given, or it is older */
+    bool done; /* as gone */
 };
 
 struct edge_counters {

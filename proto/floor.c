@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #define ELEMENTS      5
-#define LINE_ELEMENTS 4
+#define LINE_ELEMENTS 5
 
 static bool names_are_valid(const struct floor_message *m)
 {
@@ -37,6 +37,7 @@ void floor_write(struct buf *out, const struct floor_message *m)
         wire_put_uint(out, line->partition);
         wire_put_bool(out, line->gap);
         wire_put_uint(out, line->floor);
+        wire_put_bool(out, line->finished);
     }
     wire_seal(out);
 }
@@ -48,6 +49,7 @@ static enum err read_line(struct wire_reader *r, struct floor_line *out)
     uint64_t partition = wire_uint(r);
     out->gap = wire_bool(r);
     out->floor = wire_uint(r);
+    out->finished = wire_bool(r);
     if (r->err != ERR_OK)
         return r->err;
     if (elements != LINE_ELEMENTS)

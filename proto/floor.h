@@ -19,6 +19,7 @@ struct floor_line {
     uint16_t partition;
     bool gap;       /* the reader has seen a number above the floor: please send again from there */
     uint64_t floor; /* every number below is durably consumed */
+    bool finished;  /* the reader durably knows that the line has ended there */
 };
 
 struct floor_message {

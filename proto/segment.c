@@ -18,7 +18,7 @@ _Static_assert(LIMIT_SEGMENT_CLICKS <= UINT32_MAX / 4, "a count of clicks fits a
 
 static uint64_t clicks_of(const struct segment_head *h)
 {
-    return h->last - h->first - (h->fin ? 1 : 0);
+    return h->last - h->first - (h->fin && h->last > h->first ? 1 : 0);
 }
 
 static enum err judge_head(const struct segment_head *h)
@@ -28,8 +28,6 @@ static enum err judge_head(const struct segment_head *h)
         return ERR_FORMAT;
     if (h->epoch == 0 || h->newest_epoch == 0 || h->last < h->first)
         return ERR_RANGE;
-    if (h->fin && h->last == h->first)
-        return ERR_RANGE; /* FIN takes a number */
     if (clicks_of(h) > LIMIT_SEGMENT_CLICKS)
         return ERR_LIMIT;
     for (uint32_t i = 0; i < h->older_count; i++) {

@@ -18,7 +18,10 @@ struct segment_head {
     char region[LIMIT_REGION_NAME_BYTES + 1]; /* the home region, whose stream this is for */
     uint64_t epoch;                           /* spool epoch of these numbers; never 0 */
     uint16_t partition;
-    bool fin;              /* the last number of the run is FIN: this line has ended */
+    bool fin;              /* the line ends at `last`. A process that ends its own line gives FIN a
+                              number, the last of the run. An older epoch is ended by an empty
+                              segment: its next number is not the speaker's to give, since a copy
+                              of the spool may still be giving it to a click */
     uint64_t first, last;  /* last >= first; last - first <= LIMIT_SEGMENT_CLICKS + 1 */
     uint64_t clock_ms;     /* edge wall clock that does not overtake the backlog (design 3.6) */
     uint64_t age_ms;       /* monotonic age of the oldest unsent click over all epochs; 0: none */
@@ -40,7 +43,7 @@ struct segment_hot {
 
 struct segment {
     struct segment_head head;
-    uint32_t click_count; /* last - first, less one if fin */
+    uint32_t click_count; /* last - first, less one if FIN took a number */
     struct segment_hot *hot;
     uint32_t ad_count;
     struct span *ads; /* distinct ad_ids, borrowed from hot_bytes */
@@ -51,7 +54,7 @@ struct segment {
 };
 
 /* Writes a whole message into `out` (cleared first). clicks[i] has number head->first + i;
- * click_count must equal last - first - (fin ? 1 : 0) (CHECKed) and be <= LIMIT_SEGMENT_CLICKS. */
+ * click_count must equal last - first, less one if FIN took a number (CHECKed), and be <= LIMIT_SEGMENT_CLICKS. */
 void segment_write(struct buf *out, const struct segment_head *head, const struct click *clicks,
                    uint32_t click_count);
 

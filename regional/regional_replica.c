@@ -319,8 +319,8 @@ static void keep_reading(struct replica *r, uint64_t now_ms)
         if (p->state == REPLICA_READING && now_ms - p->active_ms >= CAUGHT_UP_SILENCE_MS &&
             now_ms - p->read_ms >= CAUGHT_UP_SILENCE_MS)
             part_caught_up(r, p, p->position.seq);
-        /* A stream that lost its tail, or was made anew, without a word: we wait for numbers that may not come for long,
-         * while those below are given to others. */
+        /* A stream that lost its tail, or was made anew, without a word: we wait for numbers that
+         * may not come for long, while those below are given to others. */
         if (p->state == REPLICA_READING && now_ms - p->heard_ms >= REPLICA_SILENT_MS)
             part_prove(r, p, now_ms);
         if (p->want != NULL && !p->fold->uncut)

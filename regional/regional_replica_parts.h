@@ -10,7 +10,7 @@
 #define REPLICA_FLOORS_MS   5000u /* floors are told again at least so often */
 #define REPLICA_GAP_MS      250u  /* a gap is told again after so long */
 #define REPLICA_RETRY_MS    250u
-#define REPLICA_SILENT_MS   60000u /* the position is proven again */
+#define REPLICA_SILENT_MS   60000u     /* the position is proven again */
 #define REPLICA_CLEAN_MS    2000u      /* a flush for deletions alone, at most so often */
 #define REPLICA_EVENTS      512u       /* per step */
 #define REPLICA_EVENT_BYTES (8u << 20) /* likewise */

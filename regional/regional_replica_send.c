@@ -115,7 +115,8 @@ static void send_edge_floors(struct replica *r, const char *name, struct floor_l
             lines[m.line_count++] = (struct floor_line){.epoch = line->epoch,
                                                         .partition = f->options.partition,
                                                         .gap = line_has_gap(line),
-                                                        .floor = floor};
+                                                        .floor = floor,
+                                                        .finished = line->durable_finished};
         }
     }
     if (m.line_count == 0)

@@ -111,21 +111,26 @@ uint32_t send_window_failed(struct send_window *w, uint64_t token)
     return 0;
 }
 
-bool send_window_floor(struct send_window *w, uint32_t reader, uint64_t store_id, uint64_t floor,
-                       bool gap, uint64_t now_ms, uint32_t *out_bytes)
+bool send_window_floor(struct send_window *w, uint32_t reader, const struct send_reader *said, bool gap,
+                       uint64_t now_ms, uint32_t *out_bytes)
 {
     CHECK(reader < w->reader_count);
+    struct send_reader heard = *said;
+    heard.heard = true;
     *out_bytes = 0;
-    if (floor > w->end) {
+    if (heard.floor > w->end) {
         if (!w->older)
             return false;
-        /* The numbers beyond were given by a copy of this spool (restored from a backup): whoever
-         * consumed them has consumed all that we hold as well. */
-        floor = w->end;
+        /* The numbers beyond were given by a copy of this spool (restored from a backup, cloned):
+         * whoever consumed them has consumed all that we hold as well. */
+        heard.floor = w->end;
+        heard.finished = true;
     }
     struct send_reader *r = &w->readers[reader];
-    if (!r->heard || r->store_id != store_id || floor > r->floor)
-        *r = (struct send_reader){true, store_id, floor};
+    if (!r->heard || r->store_id != heard.store_id || heard.floor > r->floor)
+        *r = heard;
+    else if (heard.floor == r->floor)
+        r->finished = heard.finished;
     if (!gap || r->floor >= w->next)
         return false;
     if (w->went_back && now_ms - w->went_back_ms < SEND_WINDOW_BACK_MS)
@@ -134,6 +139,14 @@ bool send_window_floor(struct send_window *w, uint32_t reader, uint64_t store_id
     w->went_back_ms = now_ms;
     *out_bytes = go_back(w, r->floor);
     return true;
+}
+
+bool send_window_over(const struct send_window *w)
+{
+    bool over = w->older;
+    for (uint32_t i = 0; i < w->reader_count; i++)
+        over = over && w->readers[i].heard && w->readers[i].finished && w->readers[i].floor == w->end;
+    return over;
 }
 
 uint64_t send_window_trim(const struct send_window *w)

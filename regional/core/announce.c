@@ -241,8 +241,9 @@ static void add_totals_again(struct draft *d, uint32_t closed_before)
             changed++;
         }
     }
-    /* Minutes from before the watermark was seen first are never closed by it, but late clicks may lie in them, and the
-     * partial that told them may be lost like any other: they take their turn as well. */
+    /* Minutes from before the watermark was seen first are never closed by it, but late clicks may
+     * lie in them, and the partial that told them may be lost like any other: they take their turn
+     * as well. */
     uint32_t first = f->totals_first;
     if (f->horizon.count > 0 && f->horizon.tables[0]->minute < first)
         first = f->horizon.tables[0]->minute;
@@ -271,10 +272,7 @@ static uint32_t begin_totals(struct fold *f)
     uint32_t closed = fold_closed_below(f);
     if (f->watermark_ms == 0)
         return f->totals_next;
-    if (!f->totals_begun) {
-        f->totals_begun = true;
-        f->totals_first = f->totals_next = f->slice_next = closed;
-    }
+    fold_begin_totals(f);
     /* A leap over more than any horizon comes from a clock that was never right: those minutes stay
      * untold. */
     if (closed > f->totals_next && closed - f->totals_next > LIMIT_HORIZON_MINUTES)

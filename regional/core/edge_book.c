@@ -136,6 +136,7 @@ void edge_book_cut(struct edge_book *book)
             CHECK(line->floor >= line->cut_floor);
             line->cut_floor = line->floor;
             line->cut_known = true;
+            line->cut_finished = line->finished;
         }
     }
 }
@@ -150,6 +151,7 @@ void edge_book_committed(struct edge_book *book)
             CHECK(line->cut_floor >= line->durable_floor);
             line->durable_floor = line->cut_floor;
             line->durable = line->cut_known;
+            line->durable_finished = line->cut_finished;
         }
     }
 }

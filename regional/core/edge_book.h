@@ -20,11 +20,11 @@ struct line {
     uint64_t listed_ms; /* message time when the edge last listed it among its older epochs */
     uint64_t accepted;  /* as the edge last said */
     bool heard;         /* had a segment of its own, was not only listed */
-    bool finished;      /* FIN is folded */
+    bool finished;      /* FIN is folded, or an empty segment ended it at its floor */
     bool written_off;   /* an operator has given up what it has not delivered */
     /* Not part of the state: what a committed cut holds. */
     uint64_t cut_floor, durable_floor;
-    bool cut_known, durable;
+    bool cut_known, durable, cut_finished, durable_finished;
 };
 
 struct edge {

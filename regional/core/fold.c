@@ -51,6 +51,14 @@ uint32_t fold_expired_below(const struct fold *f)
     return below > f->retired_below ? below : f->retired_below;
 }
 
+void fold_begin_totals(struct fold *f)
+{
+    if (f->totals_begun)
+        return;
+    f->totals_begun = true;
+    f->totals_first = f->totals_next = f->slice_next = fold_closed_below(f);
+}
+
 uint32_t fold_day(const struct fold *f)
 {
     return (uint32_t)(f->stream_ms / DAY_MS);
@@ -218,19 +226,24 @@ static bool is_echo(const struct line *l, const struct segment_head *head,
 }
 
 static void take_segment(struct fold *f, struct line *l, const struct segment_head *head,
-                         const struct fold_message *m, uint64_t skip)
+                         const struct fold_message *m, uint64_t skip, bool is_new)
 {
     if (head->last > l->floor) {
         take_numbers(f, head, m->data, skip);
         f->counts.segments++;
-    } else {
-        f->counts.heartbeats++;
-    }
-    if (head->last > l->floor) {
-        /* Numbers after a FIN are clicks all the same: folded, and alarmed. */
+        /* Numbers after an end are clicks all the same (a copy of the spool ended what its original
+         * goes on with): folded, and alarmed. */
         f->counts.after_fin += l->finished;
         l->finished = head->fin;
         l->floor = head->last;
+    } else {
+        f->counts.heartbeats++;
+        /* An empty FIN ends the line just here. Whoever beats after it without one is alive; a message that
+         * is read again is no such proof. */
+        if (head->fin)
+            l->finished = true;
+        else if (is_new)
+            l->finished = false;
     }
     /* Only a segment that leaves nothing before it unfolded may speak of time (design 3.6). */
     l->clock_ms = base_max_u64(l->clock_ms, line_clock(head, m->time_ms));
@@ -273,6 +286,7 @@ static enum err fold_segment(struct fold *f, const struct fold_message *m,
         edge->news = true;
     }
     l->heard = true;
+    bool finished = l->finished, is_new = m->time_ms > l->heard_ms;
     l->heard_ms = base_max_u64(l->heard_ms, m->time_ms);
     l->accepted = base_max_u64(l->accepted, head->accepted);
     edge->newest_epoch = head->newest_epoch;
@@ -281,7 +295,11 @@ static enum err fold_segment(struct fold *f, const struct fold_message *m,
         f->counts.gaps++;
         edge->gap_due = true;
     } else if (verdict == LINE_TAKE) {
-        take_segment(f, l, head, m, skip);
+        take_segment(f, l, head, m, skip, is_new);
+    }
+    if (l->finished != finished) {
+        f->uncut = true;
+        edge->news = true;
     }
     return ERR_OK;
 }
@@ -382,6 +400,8 @@ enum err fold_step(struct fold *f, const struct fold_message *m)
     f->watermark_ms = watermark_advance(&f->edges, m->time_ms, before_ms);
     CHECK(f->watermark_ms >= before_ms);
     f->uncut |= f->watermark_ms != before_ms;
+    if (f->watermark_ms != 0)
+        fold_begin_totals(f);
     CHECK(f->books.folded == f->books.counted + f->books.duplicate + f->books.carried);
     return ERR_OK;
 }

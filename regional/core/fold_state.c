@@ -89,6 +89,7 @@ static bool read_line(struct edge *e, struct reader *r, uint64_t *epoch_before)
     l->written_off = flags & 4;
     l->cut_floor = l->durable_floor = l->floor;
     l->cut_known = l->durable = true;
+    l->cut_finished = l->durable_finished = l->finished;
     return !r->failed && flags < 8;
 }
 

@@ -54,6 +54,10 @@ def send_all(cluster, at):
     keyed = [click(AD, f"keyed-{i}", at) for i in range(5)]
     key = [f"idempotency-key: {RUN}-key"]
     expect(post(cluster, "us-e1", keyed, key)["accepted"] == 5, "keyed")
+    # The same click_id on another ad is another click; so is the same key.
+    twin = {**batch[0], "ad_id": f"{AD}-twin"}
+    post(cluster, "us-e1", twin)
+    post(cluster, "us-e2", [{**c, "ad_id": f"{AD}-twin"} for c in keyed], key)
     step("98 clicks sent; now each once more")
     post(cluster, "us-e2", click(AD, "ada", at, ip_address="192.0.2.1", user_agent="x"))
     post(cluster, "us-e1", batch)
@@ -106,7 +110,8 @@ def test():
         sent = send_all(c, at)
         minute = at // 60 * 60
         wait_count(c, AD, minute, minute + 60, sent)
-        step(f"{sent} counted")
+        wait_count(c, f"{AD}-twin", minute, minute + 60, 6)
+        step(f"{sent} counted, and 6 of another ad with the same ids")
         check_windows(c, at, sent, 98)
         clean_stops(c, at, sent)
 

@@ -14,7 +14,7 @@ from e2e import Cluster, expect_exact, kill_under_load, tell
 def test():
     with Cluster() as c:
         c.start()
-        kill_under_load(c, [c.edges["us-e1"], c.edges["eu-e1"], c.edges["us-e2"], c.edges["us-e1"]])
+        kill_under_load(c, [c.edges["us-e1"], c.edges["eu-e1"], c.edges["us-e2"], c.edges["us-e1"]], rate=8000)
         expect_exact(c)
 
 

@@ -30,7 +30,8 @@ static void read_one(struct span message)
         CHECK(head.last >= head.first && strlen(head.edge) <= LIMIT_EDGE_NAME_BYTES);
     if (err == ERR_OK) {
         CHECK(head_err == ERR_OK && s.click_count <= LIMIT_SEGMENT_CLICKS);
-        CHECK(s.head.last - s.head.first == s.click_count + (s.head.fin ? 1 : 0));
+        bool numbered_fin = s.head.fin && s.head.last > s.head.first;
+        CHECK(s.head.last - s.head.first == s.click_count + (numbered_fin ? 1 : 0));
         for (uint32_t i = 0; i < s.click_count; i++)
             CHECK(s.hot[i].ad < s.ad_count);
         struct click *clicks = base_zalloc(s.click_count, sizeof(*clicks));

@@ -74,6 +74,8 @@ class Process:
         self.log = os.path.join(folder, f"{name}.log")
         self.child = None
         self.wanted = False  # it should be running now
+        self.wrap = []       # a command that runs ours, under the same pid
+        self.environment = {}
 
     def command(self):
         raise NotImplementedError
@@ -95,8 +97,9 @@ class Process:
         assert not self.alive(), f"{self.name} runs already"
         self.prepare()
         with open(self.log, "ab") as log:
-            self.child = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log,
-                                          stderr=subprocess.STDOUT, preexec_fn=_die_with_parent)
+            self.child = subprocess.Popen([*self.wrap, *self.command()], stdin=subprocess.DEVNULL, stdout=log,
+                                          stderr=subprocess.STDOUT, preexec_fn=_die_with_parent,
+                                          env={**os.environ, **self.environment})
         self.wanted = True
 
     def start(self, seconds=30.0):

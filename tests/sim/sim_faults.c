@@ -5,6 +5,9 @@
 
 #include <stdlib.h>
 
+/* After a loss, until every replica has seen it and has made durable what it had read. */
+#define ROLL_BACK_MS 200000u
+
 static const char *const region_names[SIM_REGIONS] = {"us", "eu", "ap"};
 
 static struct sim_edge *edge_of(struct sim_world *w, const struct sim_fault *f)
@@ -171,9 +174,11 @@ static void backup(struct sim_process *p)
 static void replica_restored(struct sim_replica *r, const struct sim_fault *f)
 {
     struct sim_world *w = r->process.world;
-    /* An older copy is only as good as the stream that is read again from there. */
+    /* An older copy is only as good as the stream that is read again from there: what was read before the loss, and
+     * made durable after the copy, is in neither. */
+    uint64_t lost_ms = w->servers[r->region].tail_lost_ms;
     if (r->process.backup == NULL || r->rescue_ms != SIM_NEVER ||
-        w->servers[r->region].tail_lost_ms >= r->process.backup_ms)
+        (lost_ms > 0 && lost_ms + ROLL_BACK_MS >= r->process.backup_ms))
         return;
     sim_process_crash_driver(&r->process);
     sim_kv_free(r->process.kv);
@@ -182,6 +187,8 @@ static void replica_restored(struct sim_replica *r, const struct sim_fault *f)
     if (f->b == 1)
         CHECK(replica_mark_restored(r->process.kv) == ERR_OK);
     r->behind = true;
+    r->older_store = r->promised_store;
+    r->promised_store = 0;
     r->promise_count = 0;
     memset(r->promised_cut, 0, sizeof(r->promised_cut));
     memset(r->watermark_ms, 0, sizeof(r->watermark_ms));

@@ -174,8 +174,8 @@ static bool sim_kv_seek(struct kv_txn *txn, unsigned table, struct span key, str
     CHECK(table < s->table_count);
     const struct table *t = &s->tables[table];
     size_t at = table_find(t, key);
-    if (at == t->count)
-        return false;
+    if (container_of(txn, struct sim_txn, base)->err != ERR_OK || at == t->count)
+        return false; /* after an error, what is read is nothing: as in the real one */
     *out_key = entry_key(t->entries[at]);
     *out_value =
         span_of(t->entries[at]->bytes + t->entries[at]->key_length, t->entries[at]->value_length);

@@ -19,7 +19,7 @@
 struct options {
     uint64_t first, seeds;
     unsigned jobs;
-    bool one, trace, shrink, print_plan, list, keep_going, quiet, all;
+    bool one, trace, bus, shrink, print_plan, list, keep_going, quiet, all;
     const char *scenario;
 };
 
@@ -27,7 +27,7 @@ static int usage(void)
 {
     fputs("sim [--seeds N] [--first S] [--jobs N] [--keep-going] [--quiet]\n"
           "                               N seeds from S on; two workers\n"
-          "sim --seed S [--trace] [--plan]  one seed, with its story; its plan alone\n"
+          "sim --seed S [--trace|--bus] [--plan]  one seed, with its story; each message; its plan alone\n"
           "sim --shrink S                 makes a failing seed small and prints it as a scenario\n"
           "sim --scenario NAME [--trace]  a story of tests/sim/scenarios, or a file\n"
           "sim --scenarios                all of them\n"
@@ -74,6 +74,7 @@ static int run_one(const struct options *o)
         sim_plan_done(&plan);
         return 0;
     }
+    plan.bus = o->bus;
     tell_kinds(&plan);
     fflush(stdout);
     sim_world_run(&plan, o->trace ? stdout : NULL, &result);
@@ -304,6 +305,8 @@ static bool read_options(struct options *o, int count, char **words)
         i += takes;
         if (strcmp(word, "--trace") == 0)
             o->trace = true;
+        else if (strcmp(word, "--bus") == 0)
+            o->trace = o->bus = true;
         else if (strcmp(word, "--plan") == 0)
             o->print_plan = true;
         else if (strcmp(word, "--list") == 0)

@@ -128,7 +128,7 @@ static void draw_words(struct rng *r, struct sim_fault *f)
 
 static void draw_faults(struct sim_plan *p, struct rng *r)
 {
-    uint32_t most = rng_chance(r, 150) ? 0 : 1 + skewed(r, 28);
+    uint32_t most = rng_chance(r, 150) ? 0 : 1 + skewed(r, PICK(r, 12, 40, 120));
     for (uint32_t i = 0; i < most; i++) {
         struct sim_fault f = {.at_ms = between(r, 8000, p->chaos_ms),
                               .kind = (enum sim_fault_kind)rng_below(r, SIM_FAULTS),
@@ -173,8 +173,8 @@ void sim_plan_draw(struct sim_plan *p, uint64_t seed)
     p->late = PICK(&r, 0, 50, 300);
     p->late_ms = PICK(&r, 30000, 130000, 70000000);
     p->lost_answers = PICK(&r, 0, 30, 300);
-    p->chaos_ms = PICK(&r, 60000, 120000, 200000, 300000, 300000, 600000);
-    p->clicks = between(&r, 20, 400);
+    p->chaos_ms = PICK(&r, 60000, 120000, 300000, 600000, 900000, 1500000);
+    p->clicks = between(&r, 20, PICK(&r, 100, 400, 1200));
     p->kinds = rng_next(&r) & ((1ULL << SIM_FAULTS) - 1);
     /* What is lost on the way to the globe is told again for as long as the fold's tables last, not longer. */
     const uint64_t losing = 1ULL << SIM_FAULT_SERVER_DOWN | 1ULL << SIM_FAULT_TAIL_LOST |

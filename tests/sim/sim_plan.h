@@ -68,6 +68,7 @@ struct sim_plan {
     uint32_t ads, users, clicks, pace_ms, batch, burst, quiet_ms;
     uint32_t again, late, late_ms, lost_answers; /* chances in 1000, and how late at most */
     uint32_t chaos_ms;
+    bool bus;       /* the story tells of each message */
     uint64_t kinds; /* bit i: fault kind i is on */
     uint32_t fault_count, fault_capacity;
     struct sim_fault *faults; /* ascending times */

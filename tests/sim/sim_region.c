@@ -185,14 +185,17 @@ static void promise(struct sim_replica *r, uint32_t edge, const struct floor_lin
         (struct sim_promise){edge, line->epoch, line->floor, line->partition};
 }
 
-/* A new store owes nothing that the old one promised. */
-static void new_store(struct sim_replica *r, uint64_t store_id)
+/* A new store owes nothing that the old one promised. False: what this one says binds nobody. */
+static bool is_binding(struct sim_replica *r, uint64_t store_id)
 {
+    if (store_id == r->older_store)
+        return false;
     if (r->promised_store == store_id)
-        return;
+        return true;
     r->promised_store = store_id;
     r->promise_count = 0;
     memset(r->promised_cut, 0, sizeof(r->promised_cut));
+    return true;
 }
 
 void sim_region_heard_floors(struct sim_world *w, uint32_t region, struct span data)
@@ -202,8 +205,8 @@ void sim_region_heard_floors(struct sim_world *w, uint32_t region, struct span d
         return;
     struct sim_replica *r = named(w, m.reader);
     unsigned edge;
-    if (r != NULL && r->region == region && sscanf(m.edge, "edge-%u", &edge) == 1) {
-        new_store(r, m.store_id);
+    if (r != NULL && r->region == region && sscanf(m.edge, "edge-%u", &edge) == 1 &&
+        is_binding(r, m.store_id)) {
         for (uint32_t i = 0; i < m.line_count; i++)
             promise(r, edge, &m.lines[i]);
     }
@@ -218,8 +221,8 @@ void sim_region_heard_partial(struct sim_world *w, uint32_t region, const char *
     if (partial_read(&p, data) != ERR_OK)
         return;
     struct sim_replica *r = named(w, p.replica);
-    if (r != NULL && r->region == region && p.partition < SIM_PARTITIONS) {
-        new_store(r, p.store_id);
+    if (r != NULL && r->region == region && p.partition < SIM_PARTITIONS &&
+        is_binding(r, p.store_id)) {
         r->promised_cut[p.partition] = base_max_u64(r->promised_cut[p.partition], p.cut);
     }
     partial_done(&p);

@@ -2,6 +2,7 @@
  * sim_world: made, run and taken apart. Each turn takes one of those that are due, by the seed. */
 #include "tests/sim/sim_world.h"
 
+#include "proto/segment.h"
 #include "proto/subject.h"
 
 #include <stdlib.h>
@@ -17,6 +18,24 @@ struct spy {
     uint32_t region;
 };
 
+/* What travels, for whoever reads the story; no part of its hash. */
+static void show(const struct sim_world *w, const char *subject, struct span data,
+                 const char *stream, uint64_t seq)
+{
+    struct segment_head head;
+    if (w->trace == NULL || !w->plan.bus)
+        return;
+    fprintf(w->trace, "[%9.3f s] bus      > %s %s %llu", (double)w->now_ms / 1000, subject,
+            stream == NULL ? "plain" : stream, (unsigned long long)seq);
+    if (segment_read_head(&head, data) == ERR_OK)
+        fprintf(w->trace, " epoch %04llx [%llu, %llu) low %llu accepted %llu clock %lld age %llu%s",
+                (unsigned long long)(head.epoch >> 48), (unsigned long long)head.first,
+                (unsigned long long)head.last, (unsigned long long)head.low,
+                (unsigned long long)head.accepted, (long long)(head.clock_ms - SIM_BASE_MS),
+                (unsigned long long)head.age_ms, head.fin ? " FIN" : "");
+    fputc('\n', w->trace);
+}
+
 static void spy(void *context, const char *subject, struct span data, const char *stream,
                 uint64_t seq)
 {
@@ -28,6 +47,7 @@ static void spy(void *context, const char *subject, struct span data, const char
         sum = (sum ^ word) * 1099511628211ULL;
     }
     sim_trace_numbers(s->world, sum, seq, s->region);
+    show(s->world, subject, data, stream, seq);
     if (strncmp(subject, "floors.", 7) == 0)
         sim_region_heard_floors(s->world, s->region, data);
     else if (stream != NULL && strncmp(subject, "partials.", 9) == 0)
@@ -166,13 +186,20 @@ static struct sim_process *draw_due(struct sim_world *w)
     return count == 0 ? NULL : due[count == 1 ? 0 : rng_below(&w->rng, count)];
 }
 
-/* How far ahead of true time some watermark stands: nothing of what it holds up can end before. */
+/* How far ahead of true time some watermark stands, or the time at which some edge was heard: nothing of what that holds
+ * up can end before. */
 static uint64_t ahead_ms(const struct sim_world *w)
 {
     uint64_t most = 0;
-    for (uint32_t i = 0; i < w->replica_count; i++)
-        for (uint32_t p = 0; w->replicas[i].replica != NULL && p < w->plan.partitions; p++)
-            most = base_max_u64(most, replica_fold(w->replicas[i].replica, p)->watermark_ms);
+    for (uint32_t i = 0; i < w->replica_count; i++) {
+        for (uint32_t p = 0; w->replicas[i].replica != NULL && p < w->plan.partitions; p++) {
+            const struct fold *f = replica_fold(w->replicas[i].replica, p);
+            most = base_max_u64(most, f->watermark_ms);
+            for (uint32_t e = 0; e < f->edges.count; e++)
+                for (uint32_t l = 0; l < f->edges.edges[e].line_count; l++)
+                    most = base_max_u64(most, f->edges.edges[e].lines[l].heard_ms);
+        }
+    }
     uint64_t now_ms = SIM_BASE_MS + w->now_ms;
     return most > now_ms ? most - now_ms : 0;
 }

@@ -70,7 +70,7 @@ struct sim_replica {
     uint32_t region;
     struct replica *replica;
     uint16_t partitions[SIM_PARTITIONS];
-    uint64_t promised_store;
+    uint64_t promised_store, older_store; /* older: rolled back, it takes its promises back */
     uint32_t promise_count, promise_capacity;
     struct sim_promise *promises;
     uint64_t promised_cut[SIM_PARTITIONS];

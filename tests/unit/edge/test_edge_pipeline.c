@@ -162,14 +162,15 @@ static void fold(struct world *w, uint16_t partition, struct span data)
         if (number < line->floor)
             continue;
         line->floor = number + 1;
-        if (number - s.head.first == s.click_count) {
-            line->fin = true;
+        line->fin = number - s.head.first == s.click_count;
+        if (line->fin)
             continue;
-        }
         uint32_t id;
         memcpy(&id, s.hot[number - s.head.first].key, 4);
         w->model.folded[id]++;
     }
+    if (s.head.first == s.head.last && line->floor == s.head.last)
+        line->fin = s.head.fin;
     if (line->floor == s.head.last)
         check_clock(w, partition, &s.head);
 }
@@ -200,7 +201,9 @@ static void reader_floors(struct world *w)
     for (uint16_t p = 0; p < PARTITIONS; p++) {
         for (uint32_t i = 0; i < w->model.line_count[p]; i++) {
             struct model_line *line = &w->model.lines[p][i];
-            lines[m.line_count++] = (struct floor_line){line->epoch, p, line->gap, line->floor};
+            lines[m.line_count++] = (struct floor_line){
+                .epoch = line->epoch, .partition = p, .gap = line->gap, .floor = line->floor,
+                .finished = line->fin};
             line->gap = false;
         }
     }
@@ -356,6 +359,30 @@ Test(edge_pipeline, a_tail_that_the_bus_acknowledged_and_lost_is_sent_again)
     settle(&w);
 
     expect_exact(&w);
+    world_done(&w);
+}
+
+Test(edge_pipeline, a_clone_that_runs_beside_its_original_takes_no_number_from_it)
+{
+    struct world w;
+    world_init(&w, 1);
+    commit(&w, 10);
+    settle(&w);
+    /* The clone opens first and says where, as far as it knows, the epoch ended. */
+    struct world clone = w;
+    clone.edge_bus = sim_bus_client(w.server);
+    clone.kv = sim_kv_clone(w.kv);
+    edge_start(&clone);
+    forward(&clone);
+    reader_read(&w);
+
+    commit(&w, 10);
+    settle(&w);
+
+    expect_exact(&w);
+    cr_assert_eq(w.model.accepted, 20);
+    edge_pipeline_free(clone.pipeline);
+    sim_kv_free(clone.kv);
     world_done(&w);
 }
 

@@ -13,7 +13,8 @@ static struct send_window given(uint64_t low, uint64_t end, uint32_t readers)
 static bool floor_of(struct send_window *w, uint32_t reader, uint64_t floor, bool gap, uint64_t now)
 {
     uint32_t bytes;
-    return send_window_floor(w, reader, 7, floor, gap, now, &bytes);
+    struct send_reader said = {.store_id = 7, .floor = floor};
+    return send_window_floor(w, reader, &said, gap, now, &bytes);
 }
 
 Test(send_window, trims_below_the_minimum_of_all_readers)
@@ -35,11 +36,11 @@ Test(send_window, a_floor_never_falls_but_for_a_new_store)
     struct send_window w = given(0, 100, 1);
     uint32_t bytes;
 
-    send_window_floor(&w, 0, 7, 60, false, 0, &bytes);
-    send_window_floor(&w, 0, 7, 40, false, 0, &bytes);
+    send_window_floor(&w, 0, &(struct send_reader){.store_id = 7, .floor = 60}, false, 0, &bytes);
+    send_window_floor(&w, 0, &(struct send_reader){.store_id = 7, .floor = 40}, false, 0, &bytes);
     cr_assert_eq(send_window_trim(&w), 60);
 
-    send_window_floor(&w, 0, 8, 10, false, 0, &bytes);
+    send_window_floor(&w, 0, &(struct send_reader){.store_id = 8, .floor = 10}, false, 0, &bytes);
     cr_assert_eq(send_window_trim(&w), 10);
 }
 
@@ -142,4 +143,21 @@ Test(send_window, limit_of_flights)
     cr_assert_not(send_window_open(&w, true));
     send_window_acked(&w, 1);
     cr_assert(send_window_open(&w, true));
+}
+
+Test(send_window, an_older_line_is_over_when_every_reader_knows_its_end)
+{
+    struct send_window w;
+    uint32_t bytes;
+    send_window_init(&w, 0, 10, true, 2);
+    struct send_reader all = {.store_id = 7, .floor = 10}, knows = all, beyond = all;
+    knows.finished = true;
+    beyond.floor = 11;
+
+    send_window_floor(&w, 0, &knows, false, 0, &bytes);
+    send_window_floor(&w, 1, &all, false, 0, &bytes);
+    cr_assert_not(send_window_over(&w), "one has consumed all, but may wait for more");
+
+    send_window_floor(&w, 1, &beyond, false, 0, &bytes);
+    cr_assert(send_window_over(&w), "beyond the end means all");
 }

@@ -9,7 +9,8 @@
 static struct floor_line golden_lines[] = {
     {.epoch = 0x0123456789abcdef, .partition = 0, .gap = false, .floor = 1005},
     {.epoch = 0x0123456789abcdef, .partition = 3, .gap = true, .floor = 0},
-    {.epoch = UINT64_MAX, .partition = LIMIT_PARTITIONS - 1, .gap = false, .floor = UINT64_MAX},
+    {.epoch = UINT64_MAX, .partition = LIMIT_PARTITIONS - 1, .gap = false, .floor = UINT64_MAX,
+     .finished = true},
 };
 
 static struct floor_message a_message(uint32_t lines)
@@ -34,6 +35,7 @@ static void expect_same(const struct floor_message *a, const struct floor_messag
         cr_assert_eq(a->lines[i].partition, b->lines[i].partition);
         cr_assert_eq(a->lines[i].gap, b->lines[i].gap);
         cr_assert_eq(a->lines[i].floor, b->lines[i].floor);
+        cr_assert_eq(a->lines[i].finished, b->lines[i].finished);
     }
 }
 
@@ -114,6 +116,7 @@ static enum err with_line(uint32_t elements, uint64_t epoch, uint64_t partition)
     wire_put_uint(&element, partition);
     wire_put_bool(&element, true);
     wire_put_uint(&element, 5);
+    wire_put_bool(&element, false);
     proto_test_replace(&changed, buf_span(&b), 4, buf_span(&element));
     enum err err = read_all(buf_span(&changed));
     buf_done(&b);
@@ -124,12 +127,12 @@ static enum err with_line(uint32_t elements, uint64_t epoch, uint64_t partition)
 
 Test(floor, lines_outside_their_ranges_are_refused)
 {
-    cr_assert_eq(with_line(4, 1, LIMIT_PARTITIONS - 1), ERR_OK);
-    cr_assert_eq(with_line(4, 1, LIMIT_PARTITIONS), ERR_RANGE);
-    cr_assert_eq(with_line(4, 1, 65536), ERR_RANGE);
-    cr_assert_eq(with_line(4, 0, 1), ERR_RANGE);
-    cr_assert_eq(with_line(3, 1, 1), ERR_FORMAT);
-    cr_assert_eq(with_line(5, 1, 1), ERR_LIMIT);
+    cr_assert_eq(with_line(5, 1, LIMIT_PARTITIONS - 1), ERR_OK);
+    cr_assert_eq(with_line(5, 1, LIMIT_PARTITIONS), ERR_RANGE);
+    cr_assert_eq(with_line(5, 1, 65536), ERR_RANGE);
+    cr_assert_eq(with_line(5, 0, 1), ERR_RANGE);
+    cr_assert_eq(with_line(4, 1, 1), ERR_FORMAT);
+    cr_assert_eq(with_line(6, 1, 1), ERR_LIMIT);
 }
 
 Test(floor, more_lines_than_allowed_are_over_the_limit)

@@ -225,11 +225,14 @@ Test(segment, count_and_run_lowered_together_are_still_refused)
     buf_done(&changed);
 }
 
-Test(segment, a_fin_without_a_number_is_refused)
+Test(segment, an_empty_fin_ends_a_line_without_a_number)
 {
     struct buf b = a_segment(0, false), changed = {0};
+    struct segment_head head;
     proto_test_replace(&changed, buf_span(&b), AT_FIN, span_of("\xc3", 1));
-    cr_assert_eq(read_all(buf_span(&changed)), ERR_RANGE);
+    cr_assert_eq(read_all(buf_span(&changed)), ERR_OK);
+    cr_assert_eq(segment_read_head(&head, buf_span(&changed)), ERR_OK);
+    cr_assert(head.fin && head.first == head.last);
     buf_done(&b);
     buf_done(&changed);
 }

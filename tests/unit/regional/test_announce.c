@@ -347,3 +347,28 @@ Test(announce, an_answer_is_bounded)
     announce_messages_done(&m);
     fold_free(f);
 }
+
+Test(announce, a_minute_that_late_clicks_changed_is_told_at_once_not_in_its_turn)
+{
+    struct fold *f = given_fold();
+    struct partial p;
+    when_control(f, CONTROL_ENROL, "us-e1", 0, T);
+    take(f, 0, 1, T);
+    announced(f, T, &p);
+    partial_done(&p);
+    take(f, 1, 1, T + 50 * MINUTE_MS + 10000);
+    announced(f, T + 51 * MINUTE_MS, &p);
+    partial_done(&p);
+    cr_assert_gt(f->totals_next - f->totals_first, 2 * ANNOUNCE_SLICE);
+
+    for (unsigned i = 0; i < 3; i++) {
+        f->slice_next = GIVEN_MINUTE + 20; /* its turn is not now */
+        take(f, 1 + i, 2 + i, T + 50 * MINUTE_MS + 10000);
+        announced(f, T + 52 * MINUTE_MS + i * 1000, &p);
+        uint32_t minute = few[1 + i].minute;
+        cr_assert_not_null(total_of(&p, minute), "click %u", i + 1);
+        cr_assert_eq(total_of(&p, minute)->counted, minute == GIVEN_MINUTE ? 2 + (i > 1) : 1);
+        partial_done(&p);
+    }
+    fold_free(f);
+}

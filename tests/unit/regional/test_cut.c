@@ -124,3 +124,37 @@ Test(cut, a_longer_horizon_after_a_restart_does_not_bring_back_what_is_retired)
     cr_assert_eq(f->books.carried, 1);
     fold_free(f);
 }
+
+Test(cut, expired_minutes_wait_until_they_were_told)
+{
+    struct fold *f = given_fold();
+    struct cut c = {0};
+    static const struct given_click far[] = {{.id = 1, .minute = GIVEN_MINUTE + 1900}};
+    when_control(f, CONTROL_ENROL, "us-e1", 0, T);
+    struct segment_head h = given_head("us-e1", 9, 0, 1, T);
+    cr_assert_eq(when_segment(f, &h, far, T), ERR_OK);
+    cut(f, T + 1000, true, &c);
+    cut_done(&c);
+
+    /* The watermark leaps over more minutes than one partial tells. */
+    h = given_head("us-e1", 9, 1, 1, T + 2000 * MINUTE_MS);
+    cr_assert_eq(when_segment(f, &h, far, T + 2000 * MINUTE_MS), ERR_OK);
+    cut(f, T + 2000 * MINUTE_MS + 1000, true, &c);
+    cut_done(&c);
+
+    cr_assert_lt(f->totals_next, GIVEN_MINUTE + 1900);
+    cr_assert_gt(fold_expired_below(f), GIVEN_MINUTE + 1900);
+    cr_assert_eq(f->horizon.count, 1, "expired, but its total is still to be told");
+    f->uncut = true;
+    cut(f, T + 2000 * MINUTE_MS + 2000, true, &c);
+    struct partial p;
+    bool told = false;
+    cr_assert_eq(partial_read(&p, buf_span(&c.partials.items[0])), ERR_OK);
+    for (uint32_t i = 0; i < p.total_count; i++)
+        told |= p.totals[i].minute == GIVEN_MINUTE + 1900 && p.totals[i].counted == 1;
+    cr_assert(told);
+    partial_done(&p);
+    cr_assert_eq(f->horizon.count, 0);
+    cut_done(&c);
+    fold_free(f);
+}

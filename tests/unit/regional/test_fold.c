@@ -379,9 +379,7 @@ Test(fold, a_cut_is_wanted_when_the_second_changes_and_something_is_uncut)
     fold_free(f);
 }
 
-/* --- properties
 /* --- properties ------------------------------------------------------------------- */
- */
 
 enum { EDGES = 3, CLICKS = 900 };
 

@@ -274,6 +274,33 @@ Test(regional_replica, an_expired_position_reads_what_is_left)
     world_done(&w);
 }
 
+Test(regional_replica, a_jump_of_the_sequence_asks_for_a_proof)
+{
+    struct world w;
+    struct node n;
+    struct replica_view before, after;
+    struct subject stream = subject_clicks_stream(GIVEN_REGION, GIVEN_PARTITION);
+    given_half(&w, &n, 30);
+    replica_view(n.replica, &before);
+
+    for (unsigned s = 30; s < 35; s++)
+        schedule_step(&w, s);
+    sim_bus_expire(w.server, stream.text, sim_bus_last_seq(w.server, stream.text) - 2);
+    cr_assert_eq(node_run(&n), ERR_OK);
+
+    replica_view(n.replica, &after);
+    cr_assert_eq(after.proofs, before.proofs + 1);
+    cr_assert_eq(after.proofs_failed, 1, "it has expired");
+    for (uint64_t first = 290; first < 350; first += 10)
+        publish_run(&w, first, first + 10, schedule_clicks());
+    for (unsigned s = 35; schedule_step(&w, s); s++)
+        cr_assert_eq(node_run(&n), ERR_OK);
+    cr_assert_eq(settle(&w, &n), ERR_OK);
+    expect_schedule(&w, &n);
+    node_done(&n);
+    world_done(&w);
+}
+
 /* --- a fold without state (design 4.3)
  * ------------------------------------------------------------------------------ */
 
@@ -324,9 +351,7 @@ Test(regional_replica, a_floor_below_what_the_edge_holds_stops_the_partition)
     world_done(&w);
 }
 
-/* --- two replicas
 /* --- two replicas ----------------------------------------------------------------- */
- */
 
 /* Content of all partials of one replica: everything but who speaks and the number of the cut. */
 static void gather(struct world *w, const char *replica, struct buf *out)

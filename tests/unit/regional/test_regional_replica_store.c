@@ -290,6 +290,46 @@ Test(regional_replica_store, a_copied_store_gets_an_id_of_its_own_and_tells_what
     world_done(&w);
 }
 
+/* The partial that closed the minutes was lost with the peer: the copy tells their sketches and
+ * totals itself. */
+Test(regional_replica_store, a_copied_store_tells_the_totals_that_its_outbox_held)
+{
+    struct world w;
+    struct node n, copy = {0};
+    struct globe g;
+    given_world(&w);
+    given_node(&w, &n, "us-r1");
+    for (unsigned s = 0; schedule_step(&w, s); s++)
+        cr_assert_eq(node_run(&n), ERR_OK);
+    cr_assert_eq(settle(&w, &n), ERR_OK);
+    uint32_t told = fold_of(&n)->totals_next;
+
+    sim_bus_lose_publishes(n.bus, 100000);
+    for (unsigned i = 0; i < 3; i++) {
+        world_advance(&w, 120000);
+        publish_run(&w, SCHEDULE_CLICKS, SCHEDULE_CLICKS, schedule_clicks());
+        cr_assert_eq(node_run(&n), ERR_OK);
+    }
+    cr_assert_gt(fold_of(&n)->totals_next, told + 2);
+    (void)snprintf(copy.name, sizeof(copy.name), "us-r2");
+    copy.kv = sim_kv_clone(n.kv);
+    node_crash(&n);
+    cr_assert_eq(node_start(&w, &copy), ERR_OK);
+    cr_assert_eq(fold_of(&copy)->totals_next, told);
+    world_advance(&w, 2000);
+    publish_run(&w, SCHEDULE_CLICKS, SCHEDULE_CLICKS, schedule_clicks());
+    cr_assert_eq(settle(&w, &copy), ERR_OK);
+
+    globe_read(&w, &g);
+    cr_assert_eq(g.totals_unmet, 0);
+    cr_assert_gt(g.totals_met, 3);
+    globe_done(&g);
+    expect_schedule(&w, &copy);
+    sim_kv_free(n.kv);
+    node_done(&copy);
+    world_done(&w);
+}
+
 Test(regional_replica_store,
      a_restored_store_of_the_same_name_gets_a_new_id_too_but_a_restart_does_not)
 {
