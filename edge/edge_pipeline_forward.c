@@ -364,7 +364,8 @@ static enum err line_send(struct edge_pipeline *p, struct kv_txn *txn, struct ed
     segment_write(&p->message, &head, p->clicks, load.count);
     uint64_t token = token_make(p, line, false);
     if (publish(p, line, token) != ERR_OK) {
-        /* Window full or down: the same numbers next time, which may begin before the batch gathered last. */
+        /* Window full or down: the same numbers next time, which may begin before the batch
+         * gathered last. */
         line->batch_known = false;
         return ERR_OK;
     }
@@ -386,8 +387,8 @@ static uint64_t heartbeat_in_ms(const struct edge_pipeline *p, const struct edge
     return since_ms >= p->options.heartbeat_ms ? 0 : p->options.heartbeat_ms - since_ms;
 }
 
-/* An empty segment at the line's next number: tells the clock, shows a lost tail as a gap, and ends an older line. That
- * one beats until every reader has said that it knows. */
+/* An empty segment at the line's next number: tells the clock, shows a lost tail as a gap, and ends
+ * an older line. That one beats until every reader has said that it knows. */
 static enum err line_beat(struct edge_pipeline *p, struct kv_txn *txn, struct edge_line *line,
                           const struct instant *at)
 {

@@ -21,7 +21,7 @@ struct edge_line {
     struct buf rows;         /* rows of the batch being gathered */
     uint64_t rows_first, numbered;
     bool touched;
-    bool ending;             /* this transaction deletes its record */
+    bool ending; /* this transaction deletes its record */
     /* under pipeline.lock */
     uint64_t shared_low, shared_end, shared_trim;
     bool shared_fin; /* FIN was given */

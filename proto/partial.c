@@ -159,6 +159,30 @@ void partial_write(struct buf *out, const struct partial *p)
     wire_seal(out);
 }
 
+void partial_message_id(struct span message, char out_hex[33])
+{
+    struct span body;
+    CHECK(wire_check(message, PARTIAL_MAGIC, PARTIAL_VERSION, &body) == ERR_OK);
+    struct wire_reader r = wire_reader_of(body);
+    (void)wire_array(&r, ELEMENTS);
+    struct span region = wire_text(&r, LIMIT_REGION_NAME_BYTES);
+    (void)wire_text(&r, LIMIT_READER_NAME_BYTES); /* replica */
+    (void)wire_uint(&r);                          /* store_id */
+    uint64_t partition = wire_uint(&r);
+    uint64_t partitions = wire_uint(&r);
+    (void)wire_uint(&r); /* cut */
+    CHECK(r.err == ERR_OK);
+    char content[33];
+    hash_message_id(span_of(r.bytes.data, r.bytes.left), content);
+    struct buf whole = {0};
+    buf_put_block(&whole, region);
+    buf_put_varint(&whole, partition);
+    buf_put_varint(&whole, partitions);
+    buf_put(&whole, content, sizeof(content));
+    hash_message_id(buf_span(&whole), out_hex);
+    buf_done(&whole);
+}
+
 /* A number that must not be above `max`; beyond it the reader's range is spoilt, which *err
  * remembers. */
 static uint64_t bounded(uint64_t value, uint64_t max, enum err *err)

@@ -83,6 +83,11 @@ uint64_t partial_row_digest(const struct partial_row *row);
  * LIMIT_MESSAGE_BYTES by splitting: rows take up to some 60 bytes, a grown sketch up to 4 KiB
  * (about 3 KiB packed). */
 void partial_write(struct buf *out, const struct partial *p);
+
+/* Message id of a written partial: a digest of everything but who speaks (replica, store_id, cut),
+ * so that the stream keeps equal partials of two replicas once while its id window lasts: bytes
+ * over an ocean saved, nothing relied on. Who asks for whole minutes asks whoever was heard. */
+void partial_message_id(struct span message, char out_hex[33]);
 /* As segment_read: CHECKSUM/MAGIC/TRUNCATED mean damaged, the rest unreadable. On failure *out is
  * empty. */
 enum err WARN_UNUSED partial_read(struct partial *out, struct span message);

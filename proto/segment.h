@@ -54,7 +54,8 @@ struct segment {
 };
 
 /* Writes a whole message into `out` (cleared first). clicks[i] has number head->first + i;
- * click_count must equal last - first, less one if FIN took a number (CHECKed), and be <= LIMIT_SEGMENT_CLICKS. */
+ * click_count must equal last - first, less one if FIN took a number (CHECKed), and be <=
+ * LIMIT_SEGMENT_CLICKS. */
 void segment_write(struct buf *out, const struct segment_head *head, const struct click *clicks,
                    uint32_t click_count);
 

@@ -46,7 +46,7 @@ static enum err publish_item(struct replica *r, struct kv_txn *txn, struct outbo
     if (err != ERR_OK)
         return err == ERR_NOT_FOUND ? ERR_KV_CORRUPT : err;
     char msg_id[33];
-    hash_message_id(buf_span(&r->scratch), msg_id);
+    partial_message_id(buf_span(&r->scratch), msg_id);
     struct subject to = subject_partial(r->options.region, partition, r->options.replica);
     err = bus_publish(r->options.bus, to.text, msg_id, buf_span(&r->scratch),
                       replica_token(TOKEN_OUTBOX, item->id));

@@ -111,8 +111,8 @@ uint32_t send_window_failed(struct send_window *w, uint64_t token)
     return 0;
 }
 
-bool send_window_floor(struct send_window *w, uint32_t reader, const struct send_reader *said, bool gap,
-                       uint64_t now_ms, uint32_t *out_bytes)
+bool send_window_floor(struct send_window *w, uint32_t reader, const struct send_reader *said,
+                       bool gap, uint64_t now_ms, uint32_t *out_bytes)
 {
     CHECK(reader < w->reader_count);
     struct send_reader heard = *said;
@@ -145,7 +145,8 @@ bool send_window_over(const struct send_window *w)
 {
     bool over = w->older;
     for (uint32_t i = 0; i < w->reader_count; i++)
-        over = over && w->readers[i].heard && w->readers[i].finished && w->readers[i].floor == w->end;
+        over =
+            over && w->readers[i].heard && w->readers[i].finished && w->readers[i].floor == w->end;
     return over;
 }
 

@@ -71,11 +71,11 @@ uint32_t send_window_acked(struct send_window *w, uint64_t token);
  * with it: they would only be gaps. Returns the bytes that left the window. */
 uint32_t send_window_failed(struct send_window *w, uint64_t token);
 
-/* A reader's floor (said->heard means nothing here). A floor beyond what was given is ignored, except that on an older line it means
- * all. A new store id replaces the old floor, even downward. Returns true if it made the window go
- * back (*out_bytes then left it). */
-bool send_window_floor(struct send_window *w, uint32_t reader, const struct send_reader *said, bool gap,
-                       uint64_t now_ms, uint32_t *out_bytes);
+/* A reader's floor (said->heard means nothing here). A floor beyond what was given is ignored,
+ * except that on an older line it means all. A new store id replaces the old floor, even downward.
+ * Returns true if it made the window go back (*out_bytes then left it). */
+bool send_window_floor(struct send_window *w, uint32_t reader, const struct send_reader *said,
+                       bool gap, uint64_t now_ms, uint32_t *out_bytes);
 
 /* An older line is over: every reader has consumed all of it and knows that it has ended. */
 bool send_window_over(const struct send_window *w);

@@ -12,8 +12,8 @@
 #include "common/base/limits.h"
 
 #define SPOOL_KEY_BYTES_MAX (8 + 2 + 1 + LIMIT_REGION_NAME_BYTES + 8)
-/* A batch is closed once its rows pass this; the value with one more row, header, checksum of the store and LMDB's
- * page header then fills at most 16 pages. */
+/* A batch is closed once its rows pass this; the value with one more row, header, checksum of the
+ * store and LMDB's page header then fills at most 16 pages. */
 #define SPOOL_BATCH_BYTES (16 * 4096 - 24 - 30 - LIMIT_CLICK_ROW_BYTES)
 
 struct spool_key {

@@ -28,6 +28,7 @@ struct draft {
     uint32_t row_count, row_capacity, name_count, name_capacity, total_count, total_capacity;
     struct buf sketches;
     size_t bytes;
+    bool whole; /* answers a want */
 };
 
 void announce_messages_done(struct announce_messages *m)
@@ -187,7 +188,7 @@ static void make_room(struct draft *d)
 {
     if (d->bytes >= ANNOUNCE_BODY_BYTES || d->row_count >= LIMIT_PARTIAL_ROWS ||
         d->name_count >= LIMIT_PARTIAL_ROWS)
-        close_message(d, false, false);
+        close_message(d, d->whole, false);
 }
 
 /* Rows that changed; of minutes that are closed from now on, also those whose sketch was not told
@@ -330,7 +331,7 @@ static void add_large_minute(struct draft *d, struct minute_table *t)
         add_row(d, &t->rows[r], true);
     }
     add_total(d, t->minute);
-    close_message(d, false, false);
+    close_message(d, true, false);
 }
 
 void announce_whole(struct fold *f, const struct announce_identity *who, const uint32_t *minutes,
@@ -347,6 +348,7 @@ void announce_whole(struct fold *f, const struct announce_identity *who, const u
     }
     if (d.name_count > 0)
         close_message(&d, false, false);
+    d.whole = true;
     for (uint32_t i = 0; i < minute_count && out->count < ANNOUNCE_ANSWERS_MAX; i++) {
         if (minutes[i] >= f->totals_next || minutes[i] < f->retired_below)
             continue;

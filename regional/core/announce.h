@@ -43,7 +43,7 @@ void announce_partial(struct fold *f, const struct announce_identity *who, uint6
 
 /* Appends the answer to a want, from the tables as they are; changes nothing. Minutes that are not
  * closed and told yet, or retired, are left out, as are unknown names. A minute too large for one
- * message travels as ordinary rows with its total after them, never as half a whole. */
+ * message travels in several, with its total in the last: the globe adds up the parts. */
 void announce_whole(struct fold *f, const struct announce_identity *who, const uint32_t *minutes,
                     uint32_t minute_count, const uint64_t *names, uint32_t name_count,
                     struct announce_messages *out);

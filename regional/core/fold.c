@@ -238,8 +238,8 @@ static void take_segment(struct fold *f, struct line *l, const struct segment_he
         l->floor = head->last;
     } else {
         f->counts.heartbeats++;
-        /* An empty FIN ends the line just here. Whoever beats after it without one is alive; a message that
-         * is read again is no such proof. */
+        /* An empty FIN ends the line just here. Whoever beats after it without one is alive; a
+         * message that is read again is no such proof. */
         if (head->fin)
             l->finished = true;
         else if (is_new)
@@ -317,7 +317,9 @@ static void apply_write_off(struct edge *edge, uint64_t epoch, uint64_t now_ms)
     }
     if (epoch == 0 || edge->newest_epoch == epoch)
         edge->newest_epoch = 0;
-    if (!is_live) {
+    /* Only who gives up the whole edge may call minutes complete without it: one that lost an epoch
+     * with its disk may be numbering clicks in a new one that we cannot hear yet. */
+    if (!is_live && epoch == 0) {
         edge->given_up = true;
         edge->missing = false;
     }

@@ -326,12 +326,6 @@ void sim_edge_spool_gone(struct sim_edge *e, struct kv_port *instead)
             line->safe = base_max_u64(line->safe, promised(w, e, inc->epoch, home, partition));
             if (e->pipeline != NULL && i == e->incarnation)
                 line->acked = edge_acked(e->pipeline, home, (uint16_t)partition);
-            struct spool_line copy;
-            if (false && instead != NULL && line_in(instead, inc->epoch, home, (uint16_t)partition, &copy) &&
-                !copy.fin && line->count > copy.end) {
-                line->has_doubtful = true;
-                line->doubtful = copy.end;
-            }
         }
     }
     sim_process_crash_driver(&e->process);

@@ -187,6 +187,7 @@ static void replica_restored(struct sim_replica *r, const struct sim_fault *f)
     if (f->b == 1)
         CHECK(replica_mark_restored(r->process.kv) == ERR_OK);
     r->behind = true;
+    w->servers[r->region].replaced = true;
     r->older_store = r->promised_store;
     r->promised_store = 0;
     r->promise_count = 0;

@@ -81,10 +81,9 @@ static void judge(const struct sim_line *line, uint64_t floor, uint8_t *sure, ui
         if (click == UINT32_MAX)
             continue;
         bool gone = line->lost && n >= floor;
-        bool doubtful = line->has_doubtful && n == line->doubtful;
-        if (!gone)
+        if (!gone || line->blurred)
             maybe[click] = 1;
-        if (!gone && !doubtful)
+        if (!gone)
             sure[click] = 1;
     }
 }

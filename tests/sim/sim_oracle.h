@@ -38,8 +38,7 @@ struct sim_line {
     bool lost;         /* numbers that no store holds any more: those not folded are excused, */
     uint64_t safe;     /* but for these, which a reader had promised, */
     uint64_t acked;    /* and for these, if the streams kept what they acknowledged */
-    bool has_doubtful; /* a restored copy of the spool gave this number to a FIN: */
-    uint64_t doubtful; /* whoever came first has it */
+    bool blurred;      /* a replica that may have told of more was replaced: those may be counted, too */
 };
 
 struct sim_incarnation {

@@ -111,6 +111,7 @@ void sim_region_rebuild(struct sim_replica *r, uint64_t down_ms)
         sim_violation(w, "opens", "%s cannot be marked as restored", r->process.name);
     r->rescue_ms = SIM_NEVER;
     r->behind = false;
+    w->servers[r->region].replaced = true;
     sim_process_down(&r->process, down_ms);
 }
 

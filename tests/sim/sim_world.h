@@ -91,6 +91,7 @@ struct sim_server {
     struct sim_bus_server *bus;
     bool down;
     uint64_t tail_lost_ms; /* last time that an acknowledged message was lost from CLICKS */
+    bool replaced;         /* some replica's store was ever replaced by a copy */
     bool partials_lost;    /* something acknowledged was ever lost from PARTIALS */
 };
 

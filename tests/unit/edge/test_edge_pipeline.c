@@ -201,9 +201,11 @@ static void reader_floors(struct world *w)
     for (uint16_t p = 0; p < PARTITIONS; p++) {
         for (uint32_t i = 0; i < w->model.line_count[p]; i++) {
             struct model_line *line = &w->model.lines[p][i];
-            lines[m.line_count++] = (struct floor_line){
-                .epoch = line->epoch, .partition = p, .gap = line->gap, .floor = line->floor,
-                .finished = line->fin};
+            lines[m.line_count++] = (struct floor_line){.epoch = line->epoch,
+                                                        .partition = p,
+                                                        .gap = line->gap,
+                                                        .floor = line->floor,
+                                                        .finished = line->fin};
             line->gap = false;
         }
     }

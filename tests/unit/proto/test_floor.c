@@ -9,7 +9,10 @@
 static struct floor_line golden_lines[] = {
     {.epoch = 0x0123456789abcdef, .partition = 0, .gap = false, .floor = 1005},
     {.epoch = 0x0123456789abcdef, .partition = 3, .gap = true, .floor = 0},
-    {.epoch = UINT64_MAX, .partition = LIMIT_PARTITIONS - 1, .gap = false, .floor = UINT64_MAX,
+    {.epoch = UINT64_MAX,
+     .partition = LIMIT_PARTITIONS - 1,
+     .gap = false,
+     .floor = UINT64_MAX,
      .finished = true},
 };
 

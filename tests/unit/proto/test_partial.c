@@ -371,3 +371,34 @@ Test(partial, the_golden_partial_is_still_read)
     buf_done(&b);
     buf_done(&golden);
 }
+
+static void id_of(const struct partial *p, char out[33])
+{
+    struct buf message = {0};
+    partial_write(&message, p);
+    partial_message_id(buf_span(&message), out);
+    buf_done(&message);
+}
+
+Test(partial, equal_content_of_two_replicas_has_one_message_id_and_other_content_another)
+{
+    struct content c = a_partial(5, 10, 2, 3, 2);
+    char one[33], other[33];
+    id_of(&c.p, one);
+
+    struct partial twin = c.p;
+    memcpy(twin.replica, "fold-b", 7);
+    twin.store_id++;
+    twin.cut = 1;
+    id_of(&twin, other);
+    cr_assert_str_eq(one, other);
+
+    struct partial elsewhere = c.p, later = c.p;
+    elsewhere.partition = 2;
+    id_of(&elsewhere, other);
+    cr_assert_str_neq(one, other, "the partition is not in the rest");
+    later.watermark_ms++;
+    id_of(&later, other);
+    cr_assert_str_neq(one, other);
+    content_done(&c);
+}

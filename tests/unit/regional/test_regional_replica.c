@@ -400,8 +400,11 @@ Test(regional_replica, two_replicas_say_the_same)
     gather(&w, "us-r1", &first);
     gather(&w, "us-r2", &second);
     cr_assert_gt(first.length, 1000);
-    cr_assert(span_equal(buf_span(&first), buf_span(&second)), "%zu and %zu bytes", first.length,
-              second.length);
+    /* The message id is a digest of the content: each partial of the second was there already. */
+    cr_assert_eq(second.length, 0, "%zu bytes differ", second.length);
+    struct replica_view view;
+    replica_view(b.replica, &view);
+    cr_assert_gt(view.partials, 5);
     cr_assert_eq(digest_of(fold_of(&a)), digest_of(fold_of(&b)));
     buf_done(&first);
     buf_done(&second);
