@@ -15,6 +15,7 @@ enum edge_outcome {
     EDGE_OUTCOME_HOME,
     EDGE_OUTCOME_REFUSED,     /* 4xx: this input, never */
     EDGE_OUTCOME_UNAVAILABLE, /* 503: later, with the same input */
+    EDGE_OUTCOME_PREFLIGHT,   /* 204 */
 };
 
 struct edge_answer {
@@ -23,6 +24,7 @@ struct edge_answer {
     const char *content_type;
     unsigned retry_after_s; /* 0: none */
     const char *allow;      /* NULL: none */
+    uint32_t max_age_s;     /* of a preflight */
     struct buf body;
 };
 

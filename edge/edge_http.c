@@ -2,6 +2,7 @@
 #include "edge/edge_http.h"
 
 #include "common/run/h2_server.h"
+#include "edge/edge_http_body.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,28 +72,25 @@ static bool media_type_is(const char *value, const char *type)
     return length == strlen(type) && strncasecmp(value, type, length) == 0;
 }
 
-static bool read_format(struct edge_job *job, enum click_json_format *out)
+static bool read_format(struct edge_job *job, const struct edge_http_rules *rules,
+                        enum click_json_format *out)
 {
     const struct h2_request *r = job->request;
     const char *type = h2_header(r, "content-type");
-    const char *coding = h2_header(r, "content-encoding");
 
-    *out = CLICK_JSON_DOCUMENT;
-    if (type != NULL && media_type_is(type, "application/x-ndjson"))
+    bool once = type != NULL && !h2_header_repeated(r, "content-type");
+    if (once && media_type_is(type, "application/json")) {
+        *out = CLICK_JSON_DOCUMENT;
+    } else if (once && media_type_is(type, "application/x-ndjson")) {
         *out = CLICK_JSON_LINES;
-    else if (type == NULL || h2_header_repeated(r, "content-type") ||
-             (!media_type_is(type, "application/json") && !media_type_is(type, "text/plain"))) {
+    } else if (once && media_type_is(type, "text/plain")) {
+        *out = CLICK_JSON_BEACON;
+    } else {
         problem(job, 415, "content_type_unknown", "Content type not supported",
                 "content-type must be application/json, application/x-ndjson or text/plain.");
         return false;
     }
-    if (coding != NULL &&
-        (h2_header_repeated(r, "content-encoding") || strcasecmp(coding, "identity") != 0)) {
-        problem(job, 415, "content_encoding_unknown", "Content encoding not supported",
-                "content-encoding must be identity.");
-        return false;
-    }
-    return true;
+    return edge_http_body_coding(job, rules);
 }
 
 static bool read_idempotency_key(struct edge_job *job, struct span *out)
@@ -244,8 +242,9 @@ static void post_clicks(struct edge_job *job, const struct edge_http_rules *rule
     struct admit_request request = {.now_ms = now_ms, .peer_ip = span_of_text(r->peer_ip)};
     const char *agent = h2_header(r, "user-agent");
     enum click_json_format format;
+    struct span body;
 
-    if (!read_format(job, &format) || !read_idempotency_key(job, &request.idempotency_key))
+    if (!read_format(job, rules, &format) || !read_idempotency_key(job, &request.idempotency_key))
         return;
     if (gate != EDGE_GATE_OPEN) {
         if (gate == EDGE_GATE_SPOOL_FULL)
@@ -257,7 +256,9 @@ static void post_clicks(struct edge_job *job, const struct edge_http_rules *rule
     if (agent != NULL)
         request.user_agent = span_of_text(agent);
     read_preferences(job);
-    job->scan = click_json_new(r->body, format);
+    if (!edge_http_body_read(job, rules, &body))
+        return;
+    job->scan = click_json_new(body, format);
     judge(job, rules, refused, &request);
 }
 
@@ -276,6 +277,30 @@ static void wrong_method(struct edge_job *job, const char *allow)
     job->answer.allow = allow;
 }
 
+static void read_origin(struct edge_job *job, const struct edge_cors *cors)
+{
+    const char *origin = h2_header(job->request, "origin");
+
+    if (cors->origin_count == 0)
+        return;
+    job->vary_origin = strcmp(cors->origins[0], "*") != 0;
+    if (origin == NULL || h2_header_repeated(job->request, "origin"))
+        return;
+    if (!job->vary_origin)
+        job->allow_origin = "*";
+    for (uint32_t i = 0; job->allow_origin == NULL && i < cors->origin_count; i++)
+        if (strcmp(origin, cors->origins[i]) == 0)
+            job->allow_origin = cors->origins[i];
+}
+
+/* A browser that is not allowed gets an answer without the fields that it looks for. */
+static void preflight(struct edge_job *job, const struct edge_cors *cors)
+{
+    job->answer.outcome = EDGE_OUTCOME_PREFLIGHT;
+    job->answer.status = 204;
+    job->answer.max_age_s = cors->max_age_s;
+}
+
 struct edge_job *edge_job_new(const struct edge_http_rules *rules, struct edge_refused *refused,
                               struct h2_request *request, enum edge_gate gate, uint64_t now_ms)
 {
@@ -284,13 +309,19 @@ struct edge_job *edge_job_new(const struct edge_http_rules *rules, struct edge_r
 
     job->request = request;
     job->home = own;
+    read_origin(job, &rules->cors);
+    bool asks_first = rules->cors.origin_count > 0 && method_is(job, "OPTIONS");
     if (strcmp(request->path, clicks_path) == 0) {
-        if (method_is(job, "POST"))
+        if (asks_first)
+            preflight(job, &rules->cors);
+        else if (method_is(job, "POST"))
             post_clicks(job, rules, refused, gate, now_ms);
         else
             wrong_method(job, "POST");
     } else if (strcmp(request->path, home_path) == 0) {
-        if (method_is(job, "GET") || method_is(job, "HEAD"))
+        if (asks_first)
+            preflight(job, &rules->cors);
+        else if (method_is(job, "GET") || method_is(job, "HEAD"))
             edge_answers_home(&job->answer, own);
         else
             wrong_method(job, "GET, HEAD");
@@ -305,6 +336,7 @@ void edge_job_release(struct edge_job *job)
 {
     click_json_free(job->scan);
     job->scan = NULL;
+    buf_done(&job->unpacked);
     free(job->items);
     job->items = NULL;
 }

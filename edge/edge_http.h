@@ -5,12 +5,14 @@
  *
  *   POST /v1/clicks   application/json, text/plain: an object or an array; application/x-ndjson:
  * one object a line GET, HEAD /v1/home
+ *   OPTIONS of either: preflight, where origins are allowed
  *
  * A job is one request from its arrival to its answer. Its clicks borrow from the request's body,
  * so the request must live until the job is freed or edge_job_release was called. One thread at a
  * time per job. */
 #pragma once
 
+#include "common/run/body_decode.h"
 #include "edge/edge_answers.h"
 #include "edge/edge_pipeline.h"
 
@@ -18,9 +20,19 @@
 
 struct h2_request;
 
+/* Which pages of other origins may send clicks by script (Fetch, CORS protocol). */
+struct edge_cors {
+    char *const *origins;  /* as browsers send them, "https://shop.example"; a lone "*": all */
+    uint32_t origin_count; /* 0: none; the edge then says nothing about it */
+    uint32_t max_age_s;    /* how long a browser may remember a preflight */
+};
+
 struct edge_http_rules {
     struct admit_rules admit;
     uint32_t batch_clicks_max;
+    struct edge_cors cors;
+    struct body_decode_limits unpacked; /* bytes_max 0: workers have no decoder */
+    struct body_decode *decoder;        /* the worker's own; NULL: identity bodies alone */
 };
 
 /* Refused clicks by reason; written by any worker. */
@@ -43,15 +55,18 @@ struct edge_job {
     struct h2_request *request;
     struct edge_answer answer; /* outcome other than NONE: to be sent */
     struct click_json *scan;
+    struct buf unpacked;     /* the body, where it came packed */
     struct edge_item *items; /* to be committed, all or none */
     uint32_t item_count, item_capacity;
     uint32_t click_count, refused_count;
     struct buf list; /* of refusals or results, as JSON */
     uint32_t listed_count;
-    char first_detail[256]; /* of the first refusal */
-    bool want_replicated;   /* Prefer: durability=replicated */
-    bool want_results;      /* Prefer: return=representation */
-    const char *home;       /* as the answer names it */
+    char first_detail[256];   /* of the first refusal */
+    bool want_replicated;     /* Prefer: durability=replicated */
+    bool want_results;        /* Prefer: return=representation */
+    const char *home;         /* as the answer names it */
+    const char *allow_origin; /* CORS; NULL: none. The rules' own text */
+    bool vary_origin;         /* the answer depends on Origin: caches must know */
     /* the threads' own */
     struct edge_job *next;
     struct edge_mark *marks;

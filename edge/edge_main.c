@@ -7,7 +7,9 @@
 #include "common/run/kv_lmdb.h"
 #include "common/run/log.h"
 #include "common/run/options.h"
+#include "common/run/service.h"
 #include "common/run/tls.h"
+#include "common/run/tls_tickets.h"
 #include "edge/edge_options.h"
 #include "edge/edge_threads.h"
 #include "proto/subject.h"
@@ -40,11 +42,14 @@ static const char help[] =
     "\n"
     "Clicks go to POST /v1/clicks; GET /v1/home tells the home region. /metrics, /livez and "
     "/readyz are on admin_listen.\n"
+    "SIGHUP reads certificate, ticket keys and log level again; what is wrong changes nothing.\n"
     "SIGTERM and SIGINT answer what is open, finish the spool's lines, and exit.\n";
 
 struct edge {
     struct edge_options *options;
+    const char *config;
     SSL_CTX *tls;
+    int inherited_file; /* -1: none */
     struct kv_port *spool;
     struct wake *forward_wake;
     struct bus_port *buses[LIMIT_REGIONS];
@@ -116,12 +121,21 @@ static void spool_housekeep(void *context)
     kv_lmdb_check_readers(e->spool);
 }
 
-static enum err open_tls(struct edge *e)
+static enum err make_tls(const struct edge_options *o, SSL_CTX **out)
 {
-    const struct tls_options options = {.certificate_file = e->options->tls.certificate_file,
-                                        .key_file = e->options->tls.key_file,
-                                        .client_ca_file = e->options->tls.client_ca_file};
-    return tls_server_new(&options, &e->tls);
+    const struct tls_options options = {.certificate_file = o->tls.certificate_file,
+                                        .key_file = o->tls.key_file,
+                                        .client_ca_file = o->tls.client_ca_file};
+    SSL_CTX *tls = NULL;
+    enum err err = tls_server_new(&options, &tls);
+    if (err == ERR_OK && o->tls.ticket_keys_file != NULL)
+        err = tls_tickets_use(tls, o->tls.ticket_keys_file);
+    if (err != ERR_OK) {
+        SSL_CTX_free(tls);
+        return err;
+    }
+    *out = tls;
+    return ERR_OK;
 }
 
 static enum err open_spool(struct edge *e)
@@ -194,13 +208,26 @@ static struct edge_threads *make_threads(struct edge *e)
                             .own_region = o->own_region,
                             .partitions = o->partitions,
                             .horizon_ms = o->horizon_hours * 3600000ULL},
-                  .batch_clicks_max = o->limits.batch_clicks},
+                  .batch_clicks_max = o->limits.batch_clicks,
+                  .unpacked = {.bytes_max = o->limits.body_bytes,
+                               .ratio_max = o->limits.body_ratio,
+                               .ratio_free_bytes = BODY_RATIO_FREE_BYTES},
+                  .cors = {.origins = o->cors.origins,
+                           .origin_count = o->cors.origins_count,
+                           .max_age_s = o->cors.max_age_s}},
         .clock = clock_os(),
         .tls = e->tls,
         .listen = o->listen,
+        .inherited_file = e->inherited_file,
         .workers = o->workers > 0 ? o->workers : (uint32_t)(cores > 0 ? cores : 1),
         .connections_max = o->limits.connections,
         .body_bytes_max = o->limits.body_bytes,
+        .proxy_networks = o->proxy_networks,
+        .proxy_network_count = o->proxies.proxy_protocol_from_count,
+        .forwarded_networks = o->forwarded_networks,
+        .forwarded_network_count = o->proxies.forwarded_from_count,
+        .stall_timeout_ms = o->limits.stall_ms,
+        .idle_timeout_ms = o->limits.idle_ms,
         .replication_budget_ms = *o->replication_budget_ms,
         .durable_wait_ms = o->publish_timeout_ms,
         .forward_wake = e->forward_wake,
@@ -291,6 +318,7 @@ static enum err tell_ready(struct edge *e)
         write_ports(e->options->ports_file, listen, admin) != ERR_OK)
         return ERR_SYSTEM;
     log_info("ready", log_text("listen", listen), log_text("admin", admin));
+    service_notify("READY=1");
     return ERR_OK;
 }
 
@@ -298,7 +326,9 @@ static enum err tell_ready(struct edge *e)
 
 static enum err start(struct edge *e)
 {
-    enum err err = open_tls(e);
+    enum err err = make_tls(e->options, &e->tls);
+    if (err == ERR_OK)
+        err = service_listener(&e->inherited_file);
     if (err != ERR_OK)
         return err;
     e->forward_wake = wake_new();
@@ -335,6 +365,8 @@ static void close_all(struct edge *e)
     if (e->forward_wake != NULL)
         wake_free(e->forward_wake);
     SSL_CTX_free(e->tls);
+    if (e->inherited_file > 0)
+        (void)close(e->inherited_file);
     edge_options_free(e->options);
 }
 
@@ -352,15 +384,58 @@ static int exit_code_of(enum err err)
     }
 }
 
-static int serve(struct edge *e, const sigset_t *ends)
+/* What may change under way: the log level and everything about TLS. The rest of the file is
+ * checked, and waits for a restart. All of it is good, or nothing changes. */
+static bool reload(struct edge *e)
+{
+    struct edge_options *fresh = NULL;
+    SSL_CTX *tls = NULL;
+    char *error = NULL;
+    enum log_level level = LOG_INFO;
+
+    if (edge_options_load(e->config, &fresh, &error) != ERR_OK) {
+        log_error("reload refused", log_text("reason", error));
+        free(error);
+        return false;
+    }
+    if (fresh->log_level != NULL)
+        (void)log_level_parse(fresh->log_level, &level);
+    bool good = make_tls(fresh, &tls) == ERR_OK;
+    edge_options_free(fresh);
+    if (!good) {
+        log_error("reload refused", log_text("reason", "TLS; the old certificate stays"));
+        return false;
+    }
+    edge_threads_use_tls(e->threads, tls);
+    SSL_CTX_free(e->tls);
+    e->tls = tls;
+    log_lowest(level);
+    log_info("reloaded");
+    return true;
+}
+
+static int wait_for_end(struct edge *e, const sigset_t *signals)
+{
+    for (;;) {
+        int number = 0;
+        if (sigwait(signals, &number) != 0)
+            continue;
+        if (number != SIGHUP)
+            return number;
+        service_notify_reloading();
+        edge_threads_count_reload(e->threads, reload(e));
+        service_notify("READY=1");
+    }
+}
+
+static int serve(struct edge *e, const sigset_t *signals)
 {
     enum err err = start(e);
     if (err != ERR_OK)
         return exit_code_of(err);
 
-    int signal_number = 0;
-    while (sigwait(ends, &signal_number) != 0)
-        ;
+    int signal_number = wait_for_end(e, signals);
+    service_notify("STOPPING=1");
     log_info("draining", log_text("signal", signal_number == SIGTERM ? "TERM" : "INT"));
     bool empty = edge_threads_stop(e->threads, DRAIN_MS, FORWARD_MS);
     log_info("stopped", log_text("spool", empty ? "empty" : "kept for the next start"));
@@ -370,7 +445,7 @@ static int serve(struct edge *e, const sigset_t *ends)
 /* Everything that can be checked without opening the spool or a port. */
 static int check(struct edge *e, const char *path)
 {
-    enum err err = open_tls(e);
+    enum err err = make_tls(e->options, &e->tls);
     if (err == ERR_OK)
         (void)printf("%s: ok\n", path);
     return exit_code_of(err);
@@ -379,10 +454,10 @@ static int check(struct edge *e, const char *path)
 int main(int argc, char **argv)
 {
     struct options_line line;
-    struct edge e = {0};
+    struct edge e = {.inherited_file = -1};
     char *error = NULL;
     enum log_level level = LOG_INFO;
-    sigset_t ends;
+    sigset_t signals;
     int code;
 
     log_init("tributary-edge", level);
@@ -400,12 +475,14 @@ int main(int argc, char **argv)
     /* Before any thread starts: all of them inherit the mask, and main alone waits. */
     (void)signal(SIGPIPE, SIG_IGN);
     raise_file_limit();
-    (void)sigemptyset(&ends);
-    (void)sigaddset(&ends, SIGTERM);
-    (void)sigaddset(&ends, SIGINT);
-    (void)pthread_sigmask(SIG_BLOCK, &ends, NULL);
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGTERM);
+    (void)sigaddset(&signals, SIGINT);
+    (void)sigaddset(&signals, SIGHUP);
+    (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    e.config = line.config;
 
-    code = line.check_only ? check(&e, line.config) : serve(&e, &ends);
+    code = line.check_only ? check(&e, line.config) : serve(&e, &signals);
     close_all(&e);
     return code;
 }

@@ -18,6 +18,7 @@
     X(EDGE_ANSWERED_HOME, COUNTER, "answers_home_total", "answers", "200 of /v1/home")             \
     X(EDGE_ANSWERED_REFUSED, COUNTER, "answers_refused_total", "answers", "4xx")                   \
     X(EDGE_ANSWERED_UNAVAILABLE, COUNTER, "answers_unavailable_total", "answers", "503")           \
+    X(EDGE_ANSWERED_PREFLIGHT, COUNTER, "answers_preflight_total", "answers", "204 to OPTIONS")    \
     X(EDGE_ANSWERED_REPLICATED, COUNTER, "answers_replicated_total", "answers",                    \
       "202 after the region's quorum had the clicks")                                              \
     X(EDGE_ANSWERED_SPOOLED, COUNTER, "answers_spooled_total", "answers",                          \
@@ -41,6 +42,9 @@
     X(EDGE_FLOORS, COUNTER, "floors_heard_total", "messages", "floors messages of readers")        \
     X(EDGE_TRIMMED, COUNTER, "trimmed_total", "numbers", "let go after every reader had them")     \
     X(EDGE_OLDER_LINES, GAUGE, "older_lines", "lines", "of older epochs, still draining")          \
+    X(EDGE_RELOADS, COUNTER, "reloads_total", "", "reloads of configuration and certificate")      \
+    X(EDGE_RELOADS_FAILED, COUNTER, "reload_failures_total", "",                                   \
+      "reloads that changed nothing, because something new was wrong")                             \
     X(EDGE_H2_CONNECTIONS, COUNTER, "h2_connections_total", "", "accepted connections")            \
     X(EDGE_H2_OPEN, GAUGE, "h2_connections_open", "", "connections open now")                      \
     X(EDGE_H2_REFUSED, COUNTER, "h2_connections_refused_total", "", "over limits.connections")     \
@@ -49,6 +53,8 @@
     X(EDGE_H2_HANDSHAKES_FAILED, COUNTER, "h2_handshake_failures_total", "", "TLS or ALPN")        \
     X(EDGE_H2_PLAIN, COUNTER, "h2_plain_http_total", "", "plain HTTP on the TLS port")             \
     X(EDGE_H2_ABUSE, COUNTER, "h2_abuse_closed_total", "", "connections over their abuse budget")  \
+    X(EDGE_H2_PROXY_FAILURES, COUNTER, "h2_proxy_header_failures_total", "",                       \
+      "connections of proxies that began without a PROXY header of version 2")                     \
     X(EDGE_H2_BY_SERVER, COUNTER, "h2_refused_by_server_total", "",                                \
       "requests over header, body or memory limits, or stalled")                                   \
     X(EDGE_H2_STALLED, COUNTER, "h2_stalled_total", "",                                            \

@@ -12,6 +12,8 @@
 #define SPOOL_BYTES_MIN    (16ULL * 1024 * 1024)
 #define SPOOL_BYTES_MAX    (1ULL << 44)
 #define PASSWORD_BYTES_MAX 256
+#define ORIGINS_MAX        64
+#define NETWORKS_MAX       64
 #define PATH_BYTES_MAX     4096
 
 #define TEXT(key, structure, member)                                                               \
@@ -42,7 +44,8 @@ static const cyaml_schema_value_t region_schema = {
 static const cyaml_schema_field_t tls_fields[] = {
     TEXT("certificate_file", struct edge_options_tls, certificate_file),
     TEXT("key_file", struct edge_options_tls, key_file),
-    TEXT_OPTIONAL("client_ca_file", struct edge_options_tls, client_ca_file), CYAML_FIELD_END};
+    TEXT_OPTIONAL("client_ca_file", struct edge_options_tls, client_ca_file),
+    TEXT_OPTIONAL("ticket_keys_file", struct edge_options_tls, ticket_keys_file), CYAML_FIELD_END};
 
 static const cyaml_schema_field_t spool_fields[] = {
     TEXT("path", struct edge_options_spool, path),
@@ -51,8 +54,32 @@ static const cyaml_schema_field_t spool_fields[] = {
 
 static const cyaml_schema_field_t limit_fields[] = {
     NUMBER_OPTIONAL("body_bytes", struct edge_options_limits, body_bytes),
+    NUMBER_OPTIONAL("body_ratio", struct edge_options_limits, body_ratio),
     NUMBER_OPTIONAL("batch_clicks", struct edge_options_limits, batch_clicks),
-    NUMBER_OPTIONAL("connections", struct edge_options_limits, connections), CYAML_FIELD_END};
+    NUMBER_OPTIONAL("connections", struct edge_options_limits, connections),
+    NUMBER_OPTIONAL("stall_ms", struct edge_options_limits, stall_ms),
+    NUMBER_OPTIONAL("idle_ms", struct edge_options_limits, idle_ms),
+    CYAML_FIELD_END};
+
+static const cyaml_schema_value_t origin_schema = {
+    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, 256)};
+
+static const cyaml_schema_field_t cors_fields[] = {
+    CYAML_FIELD_SEQUENCE("origins", CYAML_FLAG_POINTER, struct edge_options_cors, origins,
+                         &origin_schema, 1, ORIGINS_MAX),
+    NUMBER_OPTIONAL("max_age_s", struct edge_options_cors, max_age_s), CYAML_FIELD_END};
+
+static const cyaml_schema_value_t network_schema = {
+    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, 64)};
+
+static const cyaml_schema_field_t proxy_fields[] = {
+    CYAML_FIELD_SEQUENCE("proxy_protocol_from", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                         struct edge_options_proxies, proxy_protocol_from, &network_schema, 1,
+                         NETWORKS_MAX),
+    CYAML_FIELD_SEQUENCE("forwarded_from", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                         struct edge_options_proxies, forwarded_from, &network_schema, 1,
+                         NETWORKS_MAX),
+    CYAML_FIELD_END};
 
 /* The one table of keys; docs and defaults are in infra's example and fill_defaults. */
 static const cyaml_schema_field_t fields[] = {
@@ -73,6 +100,8 @@ static const cyaml_schema_field_t fields[] = {
     CYAML_FIELD_MAPPING("tls", CYAML_FLAG_DEFAULT, struct edge_options, tls, tls_fields),
     CYAML_FIELD_MAPPING("spool", CYAML_FLAG_DEFAULT, struct edge_options, spool, spool_fields),
     CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct edge_options, limits, limit_fields),
+    CYAML_FIELD_MAPPING("cors", CYAML_FLAG_OPTIONAL, struct edge_options, cors, cors_fields),
+    CYAML_FIELD_MAPPING("proxies", CYAML_FLAG_OPTIONAL, struct edge_options, proxies, proxy_fields),
     CYAML_FIELD_SEQUENCE("regions", CYAML_FLAG_POINTER, struct edge_options, regions,
                          &region_schema, 1, LIMIT_REGIONS),
     CYAML_FIELD_END};
@@ -93,8 +122,12 @@ static void fill_defaults(struct edge_options *o)
     default_u32(&o->heartbeat_ms, 30000);
     default_u32(&o->publish_timeout_ms, 5000);
     default_u32(&o->limits.body_bytes, LIMIT_BODY_BYTES);
+    default_u32(&o->limits.body_ratio, 100);
     default_u32(&o->limits.batch_clicks, LIMIT_BATCH_CLICKS);
     default_u32(&o->limits.connections, 4096);
+    default_u32(&o->limits.stall_ms, 8000); /* with the sweep's second, under ten */
+    default_u32(&o->limits.idle_ms, 60000);
+    default_u32(&o->cors.max_age_s, 7200); /* the most that browsers keep */
     for (uint32_t i = 0; i < o->regions_count; i++)
         default_u32(&o->regions[i].stream_replicas, 1);
     if (o->replication_budget_ms == NULL) {
@@ -119,8 +152,12 @@ static enum err check_ranges(const char *path, const struct edge_options *o, cha
         {"publish_timeout_ms", o->publish_timeout_ms, 100, 60000},
         {"spool.bytes", o->spool.bytes, SPOOL_BYTES_MIN, SPOOL_BYTES_MAX},
         {"limits.body_bytes", o->limits.body_bytes, LIMIT_CLICK_BYTES, LIMIT_BODY_BYTES},
+        {"limits.body_ratio", o->limits.body_ratio, 1, 100000},
         {"limits.batch_clicks", o->limits.batch_clicks, 1, LIMIT_BATCH_CLICKS},
         {"limits.connections", o->limits.connections, 1, 1000000},
+        {"limits.stall_ms", o->limits.stall_ms, 100, 600000},
+        {"cors.max_age_s", o->cors.max_age_s, 1, 86400},
+        {"limits.idle_ms", o->limits.idle_ms, 100, 3600000},
     };
     for (size_t i = 0; i < countof(ranges); i++)
         if (ranges[i].value < ranges[i].lowest || ranges[i].value > ranges[i].highest)
@@ -161,6 +198,54 @@ static enum err check_region(const char *path, const struct edge_options *o, uin
     return ERR_OK;
 }
 
+/* Compared byte by byte with what browsers send: scheme, host, port, nothing behind. */
+static enum err check_origins(const char *path, const struct edge_options_cors *cors,
+                              char **out_error)
+{
+    for (uint32_t i = 0; i < cors->origins_count; i++) {
+        const char *origin = cors->origins[i], *host = strstr(origin, "://");
+        char key[32];
+        (void)snprintf(key, sizeof(key), "cors.origins[%u]", i);
+        if (strcmp(origin, "*") == 0 && cors->origins_count == 1)
+            continue;
+        bool good =
+            host != NULL && host != origin && host[3] != '\0' && strpbrk(host + 3, "/?#@*") == NULL;
+        for (const char *at = origin; good && *at != '\0'; at++)
+            good = *at > ' ' && *at < 0x7f && !(*at >= 'A' && *at <= 'Z');
+        if (!good)
+            return options_wrong(path, key, out_error,
+                                 "must be like https://shop.example or https://shop.example:8443, "
+                                 "in lower case; or a lone *");
+    }
+    return ERR_OK;
+}
+
+static enum err read_networks(const char *path, const char *key, char *const *texts, uint32_t count,
+                              struct proxy_network **out, char **out_error)
+{
+    *out = base_zalloc(count, sizeof(**out));
+    for (uint32_t i = 0; i < count; i++) {
+        char name[64];
+        (void)snprintf(name, sizeof(name), "proxies.%s[%u]", key, i);
+        if (!proxy_header_network_parse(texts[i], &(*out)[i]))
+            return options_wrong(path, name, out_error,
+                                 "must be a network like 10.0.0.0/8 or 2001:db8::/32, without bits "
+                                 "beyond its mask");
+    }
+    return ERR_OK;
+}
+
+static enum err read_proxies(const char *path, struct edge_options *o, char **out_error)
+{
+    const struct edge_options_proxies *p = &o->proxies;
+    enum err err = read_networks(path, "proxy_protocol_from", p->proxy_protocol_from,
+                                 p->proxy_protocol_from_count, &o->proxy_networks, out_error);
+    if (err != ERR_OK)
+        return err;
+    return read_networks(path, "forwarded_from", p->forwarded_from, p->forwarded_from_count,
+                         &o->forwarded_networks, out_error);
+}
+
 static enum err check_names(const char *path, struct edge_options *o, char **out_error)
 {
     enum log_level level;
@@ -175,8 +260,11 @@ static enum err check_names(const char *path, struct edge_options *o, char **out
         return options_wrong(path, "admin_listen", out_error, "must be host:port or [v6]:port");
     if (o->log_level != NULL && !log_level_parse(o->log_level, &level))
         return options_wrong(path, "log_level", out_error, "must be debug, info, warn or error");
+    enum err err = check_origins(path, &o->cors, out_error);
+    if (err != ERR_OK)
+        return err;
     for (uint32_t i = 0; i < o->regions_count; i++) {
-        enum err err = check_region(path, o, i, out_error);
+        err = check_region(path, o, i, out_error);
         if (err != ERR_OK)
             return err;
     }
@@ -289,6 +377,8 @@ enum err edge_options_load(const char *path, struct edge_options **out, char **o
     if (err == ERR_OK)
         err = check_names(path, o, out_error);
     if (err == ERR_OK)
+        err = read_proxies(path, o, out_error);
+    if (err == ERR_OK)
         err = read_secrets(path, o, out_error);
     if (err != ERR_OK) {
         edge_options_free(o);
@@ -305,6 +395,8 @@ void edge_options_free(struct edge_options *o)
     for (uint32_t i = 0; o->passwords != NULL && i < o->regions_count; i++)
         wipe(&o->passwords[i]);
     free(o->passwords);
+    free(o->proxy_networks);
+    free(o->forwarded_networks);
     explicit_bzero(o->dedupe_key, sizeof(o->dedupe_key));
     options_free(&schema, o);
 }

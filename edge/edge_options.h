@@ -7,6 +7,7 @@
 #include "common/base/err.h"
 #include "common/base/hash.h"
 #include "common/base/limits.h"
+#include "common/run/proxy_header.h"
 
 /* Keys as in the file; optional ones got their defaults in edge_options_load. */
 struct edge_options_region {
@@ -18,7 +19,7 @@ struct edge_options_region {
 };
 
 struct edge_options_tls {
-    char *certificate_file, *key_file, *client_ca_file;
+    char *certificate_file, *key_file, *client_ca_file, *ticket_keys_file;
 };
 
 struct edge_options_spool {
@@ -26,8 +27,24 @@ struct edge_options_spool {
     uint64_t bytes;
 };
 
+/* Small bodies may unpack to any ratio: the text of one click repeats itself a lot. */
+#define BODY_RATIO_FREE_BYTES 65536
+
 struct edge_options_limits {
-    uint32_t body_bytes, batch_clicks, connections;
+    uint32_t body_bytes, batch_clicks, connections, stall_ms, idle_ms;
+    uint32_t body_ratio; /* unpacked : packed, from 64 KiB up */
+};
+
+struct edge_options_cors {
+    char **origins;
+    uint32_t origins_count;
+    uint32_t max_age_s;
+};
+
+/* Networks, "10.0.0.0/8"; see h2_server_options. */
+struct edge_options_proxies {
+    char **proxy_protocol_from, **forwarded_from;
+    uint32_t proxy_protocol_from_count, forwarded_from_count;
 };
 
 struct edge_options {
@@ -37,11 +54,14 @@ struct edge_options {
     struct edge_options_tls tls;
     struct edge_options_spool spool;
     struct edge_options_limits limits;
+    struct edge_options_cors cors;
+    struct edge_options_proxies proxies;
     struct edge_options_region *regions;
     uint32_t regions_count;
     /* made by the load */
     uint32_t own_region;
     uint8_t dedupe_key[HASH_KEY_BYTES];
+    struct proxy_network *proxy_networks, *forwarded_networks;
     struct buf *passwords; /* one a region; empty: none */
 };
 

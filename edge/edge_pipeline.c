@@ -133,6 +133,8 @@ static void break_epoch_kept(struct edge_pipeline *p, struct kv_txn *txn)
     struct span key, value;
     struct spool_line spool;
     uint8_t zero = 0;
+    while (p->line_count > p->current_count)
+        free(p->lines[--p->line_count]);
     if (!kv_seek(txn, EDGE_TABLE_LINE, span_of(&zero, 1), &key, &value) ||
         spool_line_read(key, value, &spool) != ERR_OK)
         return;
@@ -154,10 +156,9 @@ static enum err epoch_begin(struct edge_pipeline *p)
     if (err != ERR_OK)
         return err;
     current_lines_make(p);
+    err = older_lines_load(p, txn);
 #ifdef TRIBUTARY_BREAK_EPOCH_KEPT
     break_epoch_kept(p, txn);
-#else
-    err = older_lines_load(p, txn);
 #endif
     if (err != ERR_OK) {
         (void)kv_abort(&txn);

@@ -72,3 +72,13 @@ struct edge_pipeline {
 
 /* The edge's wall clock, made monotone. Call with the lock held. */
 uint64_t edge_clock_locked(struct edge_pipeline *p);
+
+/* First batch of the line that reaches beyond `number`, which may lie inside it, or below it where
+ * the committer trimmed since `low` was told; none in this snapshot: *out_found is false. */
+enum err WARN_UNUSED edge_pipeline_batch_find(struct kv_txn *txn, const struct edge_line *line,
+                                              uint64_t number, struct spool_batch *out,
+                                              bool *out_found);
+
+/* A durable number without its batch: sound if every reader has consumed it and the committer
+ * trimmed it between the last look and this snapshot, whose record of the line says so. */
+bool edge_pipeline_batch_trimmed(struct kv_txn *txn, const struct edge_line *line, uint64_t number);

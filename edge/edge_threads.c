@@ -111,6 +111,25 @@ uint16_t edge_threads_port(const struct edge_threads *t)
     return t->port;
 }
 
+void edge_threads_use_tls(struct edge_threads *t, SSL_CTX *tls)
+{
+    for (uint32_t i = 0; i < t->started_workers; i++) {
+        struct edge_worker *w = &t->workers[i];
+        CHECK(SSL_CTX_up_ref(tls) == 1);
+        pthread_mutex_lock(&w->lock);
+        SSL_CTX *passed_over = w->next_tls;
+        w->next_tls = tls;
+        pthread_mutex_unlock(&w->lock);
+        SSL_CTX_free(passed_over);
+        edge_worker_wake(w);
+    }
+}
+
+void edge_threads_count_reload(struct edge_threads *t, bool done)
+{
+    metrics_add(t->metrics, done ? EDGE_RELOADS : EDGE_RELOADS_FAILED, 1);
+}
+
 bool edge_threads_stop(struct edge_threads *t, uint32_t drain_ms, uint32_t forward_ms)
 {
     /* 1. No new requests; the open ones are answered. */
@@ -145,8 +164,11 @@ void edge_threads_free(struct edge_threads *t)
     if (t == NULL)
         return;
     CHECK(!t->committer_runs && !t->forwarder_runs && t->queue_first == NULL);
-    for (uint32_t i = 0; i < t->options.workers; i++)
+    for (uint32_t i = 0; i < t->options.workers; i++) {
+        SSL_CTX_free(t->workers[i].next_tls);
+        body_decode_free(t->workers[i].decoder);
         CHECK(pthread_mutex_destroy(&t->workers[i].lock) == 0);
+    }
     CHECK(pthread_mutex_destroy(&t->queue_lock) == 0);
     CHECK(pthread_cond_destroy(&t->queue_filled) == 0);
     metrics_free(t->metrics);

@@ -24,9 +24,13 @@ struct edge_threads_options {
     struct clock_port *clock;
     SSL_CTX *tls;
     const char *listen;
+    int inherited_file; /* > 0: a listening socket that all workers share, instead of `listen` */
     uint32_t workers;
     uint32_t connections_max; /* of all workers */
     size_t body_bytes_max;
+    const struct proxy_network *proxy_networks, *forwarded_networks; /* see h2_server_options */
+    uint32_t proxy_network_count, forwarded_network_count;
+    uint32_t stall_timeout_ms, idle_timeout_ms; /* 0: as h2_server has them */
     uint32_t replication_budget_ms;
     uint32_t durable_wait_ms;  /* for Prefer: durability=replicated */
     struct wake *forward_wake; /* signalled after each commit, and by the buses */
@@ -46,6 +50,10 @@ void edge_threads_acked(void *threads);
 /* ERR_CONFIG, ERR_SYSTEM: cannot listen (logged). The pipeline stays the caller's. */
 enum err WARN_UNUSED edge_threads_start(struct edge_threads *t, struct edge_pipeline *pipeline);
 uint16_t edge_threads_port(const struct edge_threads *t);
+/* New connections of all workers use this context, soon; the caller may free its reference. */
+void edge_threads_use_tls(struct edge_threads *t, SSL_CTX *tls);
+/* For the metrics: how a reload of the configuration ended. */
+void edge_threads_count_reload(struct edge_threads *t, bool done);
 
 /* Ends everything in order: requests (up to drain_ms), commits, FIN, forwarding (up to forward_ms).
  * Returns true if nothing was left in the spool. */

@@ -12,7 +12,8 @@
 
 static uint64_t job_bytes(const struct edge_job *job)
 {
-    return job->request->body.length + job->item_count * sizeof(struct edge_item);
+    return job->request->body.length + job->unpacked.length +
+           job->item_count * sizeof(struct edge_item);
 }
 
 bool edge_threads_queue(struct edge_threads *t, struct edge_job *job)

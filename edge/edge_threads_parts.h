@@ -31,6 +31,8 @@ struct edge_worker {
     uv_timer_t due;
     uv_async_t wake;
     struct h2_server *server;
+    struct edge_http_rules rules; /* with the decoder */
+    struct body_decode *decoder;
     /* loop's thread */
     struct edge_job *waiting; /* committed; for the quorum or the deadline */
     uint32_t jobs;            /* with the committer, or waiting */
@@ -40,6 +42,7 @@ struct edge_worker {
     pthread_mutex_t lock;
     struct edge_job *done; /* under lock: from the committer, newest first */
     bool wakeable;         /* under lock: the loop still runs */
+    SSL_CTX *next_tls;     /* under lock: to be used from the next wake-up on; else NULL */
 };
 
 struct edge_threads {

@@ -51,6 +51,7 @@ static void copy_h2(struct edge_threads *t)
         {EDGE_H2_HANDSHAKES_FAILED, &t->h2.handshake_failures_total},
         {EDGE_H2_PLAIN, &t->h2.plain_http_total},
         {EDGE_H2_ABUSE, &t->h2.abuse_closed_total},
+        {EDGE_H2_PROXY_FAILURES, &t->h2.proxy_header_failures_total},
         {EDGE_H2_BY_SERVER, &t->h2.refused_by_server_total},
         {EDGE_H2_STALLED, &t->h2.stalled_total},
         {EDGE_H2_BYTES_IN, &t->h2.bytes_in_total},
@@ -102,6 +103,19 @@ static void put_refused(const struct edge_threads *t, struct buf *out)
     }
 }
 
+static void put_abuse(const struct edge_threads *t, struct buf *out)
+{
+    put_text(out,
+             "# HELP tributary_edge_h2_abuse_closed_by_kind_total connections over their abuse "
+             "budget, by what they did too often\n"
+             "# TYPE tributary_edge_h2_abuse_closed_by_kind_total counter\n");
+    for (unsigned kind = 0; kind < ABUSE_KINDS; kind++) {
+        const char *labels[] = {"kind", abuse_kind_token(kind), NULL};
+        metrics_line(out, "tributary_edge_h2_abuse_closed_by_kind_total", labels,
+                     atomic_load_explicit(&t->h2.abuse_closed_by_kind[kind], memory_order_relaxed));
+    }
+}
+
 static const uint32_t latency_bounds[] = EDGE_LATENCY_BOUNDS;
 _Static_assert(countof(latency_bounds) + 1 == EDGE_LATENCY_BUCKETS, "one more for the rest");
 
@@ -145,6 +159,7 @@ void edge_threads_metrics(struct edge_threads *t, struct buf *out)
     metrics_render(t->metrics, out);
     put_books(t, out);
     put_refused(t, out);
+    put_abuse(t, out);
     put_latency(t, out);
     put_text(out, "# HELP tributary_edge_bus_up is the region's bus connected?\n"
                   "# TYPE tributary_edge_bus_up gauge\n");

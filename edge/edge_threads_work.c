@@ -17,6 +17,7 @@ static void count_answer(struct edge_threads *t, const struct edge_job *job)
         [EDGE_OUTCOME_HOME] = EDGE_ANSWERED_HOME,
         [EDGE_OUTCOME_REFUSED] = EDGE_ANSWERED_REFUSED,
         [EDGE_OUTCOME_UNAVAILABLE] = EDGE_ANSWERED_UNAVAILABLE,
+        [EDGE_OUTCOME_PREFLIGHT] = EDGE_ANSWERED_PREFLIGHT,
     };
     CHECK(job->answer.outcome > EDGE_OUTCOME_NONE && job->answer.outcome < countof(counters));
     metrics_add(t->metrics, counters[job->answer.outcome], 1);
@@ -25,22 +26,47 @@ static void count_answer(struct edge_threads *t, const struct edge_job *job)
         metrics_add(t->metrics, EDGE_CANCELLED, 1);
 }
 
+/* At most six fields. */
+static size_t put_cors(const struct edge_job *job, struct h2_header *out, char *max_age,
+                       size_t size)
+{
+    size_t count = 0;
+    if (job->vary_origin)
+        out[count++] = (struct h2_header){"vary", "origin"};
+    if (job->allow_origin == NULL)
+        return count;
+    out[count++] = (struct h2_header){"access-control-allow-origin", job->allow_origin};
+    if (job->answer.outcome != EDGE_OUTCOME_PREFLIGHT) {
+        out[count++] = (struct h2_header){"access-control-expose-headers", "retry-after"};
+        return count;
+    }
+    (void)snprintf(max_age, size, "%u", job->answer.max_age_s);
+    out[count++] = (struct h2_header){"access-control-allow-methods", "GET, POST"};
+    out[count++] = (struct h2_header){"access-control-allow-headers",
+                                      "content-type, content-encoding, idempotency-key, prefer"};
+    out[count++] = (struct h2_header){"access-control-max-age", max_age};
+    return count;
+}
+
 /* Sends job->answer; the job and its request are gone afterwards. */
 static void respond(struct edge_worker *w, struct edge_job *job)
 {
     const struct edge_answer *a = &job->answer;
-    struct h2_header headers[3];
+    struct h2_header headers[9];
     size_t count = 0;
-    char seconds[16];
+    char seconds[16], max_age[16];
 
     count_answer(w->threads, job);
-    headers[count++] = (struct h2_header){"content-type", a->content_type};
+    if (a->content_type != NULL)
+        headers[count++] = (struct h2_header){"content-type", a->content_type};
     if (a->retry_after_s > 0) {
         (void)snprintf(seconds, sizeof(seconds), "%u", a->retry_after_s);
         headers[count++] = (struct h2_header){"retry-after", seconds};
     }
     if (a->allow != NULL)
         headers[count++] = (struct h2_header){"allow", a->allow};
+    count += put_cors(job, headers + count, max_age, sizeof(max_age));
+    CHECK(count <= countof(headers));
     edge_job_release(job); /* it borrows from the request, which ends here */
     h2_respond(job->request, a->status, headers, count, buf_span(&a->body));
     edge_job_free(job);
@@ -135,6 +161,17 @@ static void on_due(uv_timer_t *due)
     settle_waiting(container_of(due, struct edge_worker, due));
 }
 
+static void take_tls(struct edge_worker *w)
+{
+    pthread_mutex_lock(&w->lock);
+    SSL_CTX *tls = w->next_tls;
+    w->next_tls = NULL;
+    pthread_mutex_unlock(&w->lock);
+    if (tls != NULL && !w->drained)
+        h2_server_use_tls(w->server, tls);
+    SSL_CTX_free(tls);
+}
+
 static struct edge_job *take_done(struct edge_worker *w)
 {
     pthread_mutex_lock(&w->lock);
@@ -175,6 +212,7 @@ static void on_wake(uv_async_t *wake)
         take_in(w, job, now);
     }
     settle_waiting(w);
+    take_tls(w);
     if (atomic_load(&w->threads->draining) && !w->draining) {
         w->draining = true;
         h2_server_drain(w->server, atomic_load(&w->threads->drain_ms), on_drained, w);
@@ -193,8 +231,7 @@ static void on_request(void *context, struct h2_request *request)
     struct edge_worker *w = context;
     struct edge_threads *t = w->threads;
     uint64_t now_ms = t->options.clock->wall_ms(t->options.clock);
-    struct edge_job *job =
-        edge_job_new(&t->options.rules, &t->refused, request, gate_of(t), now_ms);
+    struct edge_job *job = edge_job_new(&w->rules, &t->refused, request, gate_of(t), now_ms);
 
     metrics_add(t->metrics, EDGE_BODY_BYTES, request->body.length);
     metrics_add(t->metrics, EDGE_CLICKS_REFUSED, job->refused_count);
@@ -232,15 +269,25 @@ enum err edge_worker_init(struct edge_worker *w, struct edge_threads *t, const c
         .loop = &w->loop,
         .tls = o->tls,
         .listen = listen,
+        .inherited_file = o->inherited_file,
         .body_bytes_max = o->body_bytes_max,
         .connections_max = (o->connections_max + o->workers - 1) / o->workers,
         .port_exclusive = first,
+        .proxy_networks = o->proxy_networks,
+        .proxy_network_count = o->proxy_network_count,
+        .forwarded_networks = o->forwarded_networks,
+        .forwarded_network_count = o->forwarded_network_count,
+        .stall_timeout_ms = o->stall_timeout_ms,
+        .idle_timeout_ms = o->idle_timeout_ms,
         .counters = &t->h2,
         .on_request = on_request,
         .context = w,
     };
 
     w->threads = t;
+    w->rules = o->rules;
+    if (w->rules.unpacked.bytes_max > 0)
+        w->rules.decoder = w->decoder = body_decode_new();
     CHECK(uv_loop_init(&w->loop) == 0);
     enum err err = h2_server_start(&options, &w->server);
     if (err != ERR_OK) {

@@ -8,6 +8,7 @@
 #include "common/run/h2_server.h"
 #include "common/run/metrics.h"
 #include "global/global_reader.h"
+#include "global/global_tokens.h"
 
 struct global_http;
 
@@ -16,7 +17,9 @@ struct global_http_options {
     SSL_CTX *tls;
     const char *listen;
     unsigned workers;
-    struct metrics *metrics; /* of global_metric_rows */
+    struct metrics *metrics;      /* of global_metric_rows */
+    struct global_tokens *tokens; /* NULL: whoever reaches the port may ask everything */
+    int read_log;                 /* file that gets a line for each billing read; -1: the log */
 };
 
 /* Starts the threads. ERR_SYSTEM, ERR_CONFIG: the address cannot be had (logged). */

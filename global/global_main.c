@@ -13,6 +13,7 @@
 #include "global/global_merger.h"
 #include "global/global_metrics.h"
 #include "global/global_options.h"
+#include "global/global_tokens.h"
 #include "proto/subject.h"
 
 #include <fcntl.h>
@@ -36,15 +37,19 @@ struct globe {
     struct merger *merger;
     struct global_http *http;
     struct global_http_admin *admin;
-    _Atomic bool stopping;
+    struct global_tokens *tokens;
+    int read_log;
+    _Atomic bool stopping, look_at_tokens;
 };
 
 static struct globe globe; /* one a process; the signal handler must find it */
 
 static void on_signal(int number)
 {
-    (void)number;
-    globe.stopping = true;
+    if (number == SIGHUP)
+        globe.look_at_tokens = true;
+    else
+        globe.stopping = true;
     wake_signal(globe.wake);
 }
 
@@ -92,10 +97,17 @@ static int merge_until_stopped(void)
             log_error("unfit, stopping", log_err(err));
             return EXIT_CODE_UNFIT;
         }
+        if (globe.look_at_tokens) {
+            globe.look_at_tokens = false;
+            if (globe.tokens != NULL)
+                (void)global_tokens_look(globe.tokens, true);
+        }
         uint64_t now_ms = clock->mono_ms(clock);
         if (now_ms >= look_ms) {
             uint64_t used;
             uint64_t size;
+            if (globe.tokens != NULL)
+                (void)global_tokens_look(globe.tokens, false);
             kv_lmdb_usage(globe.kv, &used, &size);
             metrics_set(globe.metrics, GLOBAL_STORE_USED, used);
             metrics_set(globe.metrics, GLOBAL_STORE_SIZE, size);
@@ -168,6 +180,32 @@ static enum err open_merger(void)
     return merger_new(&options, &globe.merger);
 }
 
+static enum err open_tokens(void)
+{
+    const struct global_options_auth *auth = globe.options->auth;
+    char *error = NULL;
+    globe.read_log = -1;
+    if (auth == NULL) {
+        log_warn("queries need no token: whoever reaches the port may read every ad",
+                 log_text("listen", globe.options->listen));
+        return ERR_OK;
+    }
+    if (auth->read_log != NULL) {
+        globe.read_log =
+            open(auth->read_log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (globe.read_log < 0) {
+            log_error("cannot open the log of reads", log_text("path", auth->read_log));
+            return ERR_SYSTEM;
+        }
+    }
+    enum err err =
+        global_tokens_open(auth->tokens_file, auth->key_file, clock_os(), &globe.tokens, &error);
+    if (err != ERR_OK)
+        log_error("cannot read the tokens", log_text("reason", error));
+    free(error);
+    return err;
+}
+
 static enum err open_http(void)
 {
     struct global_http_options options = {
@@ -178,6 +216,8 @@ static enum err open_http(void)
         .listen = globe.options->listen,
         .workers = globe.options->workers,
         .metrics = globe.metrics,
+        .tokens = globe.tokens,
+        .read_log = globe.read_log,
     };
     for (unsigned i = 0; i < globe.options->regions_count; i++)
         options.reader.regions[i] = globe.options->regions[i].name;
@@ -243,6 +283,8 @@ static enum err start(void)
     if (err == ERR_OK)
         err = open_merger();
     if (err == ERR_OK)
+        err = open_tokens();
+    if (err == ERR_OK)
         err = open_http();
     if (err == ERR_OK)
         err = open_admin();
@@ -261,6 +303,9 @@ static void stop(void)
 {
     global_http_admin_stop(globe.admin);
     global_http_stop(globe.http);
+    global_tokens_free(globe.tokens);
+    if (globe.read_log > 0)
+        (void)close(globe.read_log);
     merger_free(globe.merger);
     for (unsigned i = 0; i < LIMIT_REGIONS; i++)
         if (globe.buses[i] != NULL)
@@ -279,6 +324,7 @@ static void catch_signals(void)
     struct sigaction action = {.sa_handler = on_signal};
     (void)sigemptyset(&action.sa_mask);
     CHECK(sigaction(SIGTERM, &action, NULL) == 0 && sigaction(SIGINT, &action, NULL) == 0);
+    CHECK(sigaction(SIGHUP, &action, NULL) == 0);
     action.sa_handler = SIG_IGN; /* a peer that went away is an error of its socket alone */
     CHECK(sigaction(SIGPIPE, &action, NULL) == 0);
 }
@@ -299,6 +345,8 @@ int main(int argc, char **argv)
     struct options_line line;
     int code = 0;
     char *error = NULL;
+    if (argc > 1 && strcmp(argv[1], "token") == 0)
+        return global_tokens_command(argc - 1, argv + 1, clock_os());
     if (!options_command_line(argc, argv, global_options_help, &line, &code))
         return code;
     if (global_options_load(line.config, &globe.options, &error) != ERR_OK) {

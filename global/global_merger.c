@@ -342,7 +342,8 @@ enum err merger_step(struct merger *m, uint32_t *out_idle_ms)
     *out_idle_ms = 0;
     for (uint32_t i = 0; i < m->options.region_count; i++) {
         struct merger_river *river = &m->rivers[i];
-        /* Silent: a stream that was made anew without a word gives out the numbers below ours first. */
+        /* Silent: a stream that was made anew without a word gives out the numbers below ours
+         * first. */
         bool silent = river->phase == MERGER_READING && now_ms - river->heard_ms >= SILENT_MS;
         if (silent || (river->phase == MERGER_PROVE && river->retry_ms <= now_ms))
             prove(m, river, now_ms);

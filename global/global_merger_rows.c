@@ -105,6 +105,10 @@ static enum err take_row(struct merger_message *message, const struct partial_ro
     struct minute_books_entry *book = merger_totals_book(message, row->minute, &err);
     if (err != ERR_OK)
         return err;
+    /* A row without its book: the store is damaged, or has failed since the page was read and hands
+     * out nothing now. */
+    if (!made && book->book.own.rows == 0)
+        return ERR_KV_CORRUPT;
     struct page_entry old = *entry;
     struct completeness_row before = row_of(&old, row->ad_hash, hour, buf_span(&m->old_sketch));
 

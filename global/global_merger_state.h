@@ -30,7 +30,7 @@ struct merger_river {
     enum merger_phase phase;
     uint64_t token;
     uint64_t retry_ms; /* monotonic */
-    uint64_t heard_ms;   /* monotonic; last message, or when reading began */
+    uint64_t heard_ms; /* monotonic; last message, or when reading began */
     bool just_proven;  /* the first message after a proof may lie beyond a gap */
     bool moved;        /* position to be stored with this transaction */
     struct merger_position position;

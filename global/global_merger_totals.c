@@ -155,6 +155,17 @@ static enum err mark_complete(struct merger_message *message, uint32_t minute)
     return ERR_OK;
 }
 
+/* Another replica told of a state that we do not hold: that this one agrees with us does not answer
+ * it. The other may be the only one that has those clicks. */
+static bool is_wanted_of_another(const struct merger_message *message, uint32_t minute)
+{
+    const struct want_list_entry *wanted =
+        want_list_find(&message->merger->wants, message->river->id, message->partial->partition,
+                       WANT_LIST_MINUTE, minute);
+    return wanted != NULL && !wanted->held &&
+           strcmp(wanted->replica, message->partial->replica) != 0;
+}
+
 static enum err judge(struct merger_message *message, const struct partial_total *total, bool sound)
 {
     struct merger *m = message->merger;
@@ -175,7 +186,8 @@ static enum err judge(struct merger_message *message, const struct partial_total
         book->dirty = true;
     switch (verdict) {
     case COMPLETENESS_MET:
-        merger_totals_unwant(message, WANT_LIST_MINUTE, total->minute);
+        if (!before.announced || !is_wanted_of_another(message, total->minute))
+            merger_totals_unwant(message, WANT_LIST_MINUTE, total->minute);
         return mark_complete(message, total->minute);
     case COMPLETENESS_HELD:
         merger_totals_want(message, WANT_LIST_MINUTE, total->minute, true, 0);

@@ -62,6 +62,12 @@
       "queries answered with a 4xx problem")                                                       \
     X(GLOBAL_QUERIES_FAILED, COUNTER, "tributary_global_queries_failed_total", "requests",         \
       "queries answered with a 5xx problem")                                                       \
+    X(GLOBAL_QUERIES_UNAUTHORIZED, COUNTER, "tributary_global_queries_unauthorized_total",         \
+      "requests", "queries without a token that holds, or beyond its scope (also refused)")        \
+    X(GLOBAL_QUERIES_LIMITED, COUNTER, "tributary_global_queries_limited_total", "requests",       \
+      "queries over the rate of their token (also refused)")                                       \
+    X(GLOBAL_READS_UNLOGGED, COUNTER, "tributary_global_reads_unlogged_total", "requests",         \
+      "alarm: billing reads that were refused because their line could not be written")            \
     X(GLOBAL_QUERY_POINTS, COUNTER, "tributary_global_query_points_total", "points",               \
       "points in answered queries")
 

@@ -2,8 +2,10 @@
  * global_options: the configuration of tributary-global. */
 #include "global/global_options.h"
 
+#include "common/run/clock_os.h"
 #include "common/run/log.h"
 #include "common/run/options.h"
+#include "global/global_tokens.h"
 #include "proto/subject.h"
 
 #include <stdarg.h>
@@ -46,6 +48,11 @@ static const cyaml_schema_field_t store_fields[] = {
     CYAML_FIELD_UINT("bytes", CYAML_FLAG_DEFAULT, struct global_options_store, bytes),
     CYAML_FIELD_END};
 
+static const cyaml_schema_field_t auth_fields[] = {
+    TEXT("tokens_file", 0, struct global_options_auth, tokens_file),
+    TEXT("key_file", 0, struct global_options_auth, key_file),
+    TEXT("read_log", CYAML_FLAG_OPTIONAL, struct global_options_auth, read_log), CYAML_FIELD_END};
+
 static const cyaml_schema_field_t option_fields[] = {
     TEXT("id", 0, struct global_options, id),
     TEXT("listen", 0, struct global_options, listen),
@@ -55,6 +62,8 @@ static const cyaml_schema_field_t option_fields[] = {
     CYAML_FIELD_UINT("workers", CYAML_FLAG_OPTIONAL, struct global_options, workers),
     CYAML_FIELD_MAPPING("tls", CYAML_FLAG_DEFAULT, struct global_options, tls, tls_fields),
     CYAML_FIELD_MAPPING("store", CYAML_FLAG_DEFAULT, struct global_options, store, store_fields),
+    CYAML_FIELD_MAPPING_PTR("auth", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct global_options,
+                            auth, auth_fields),
     CYAML_FIELD_SEQUENCE("regions", CYAML_FLAG_POINTER, struct global_options, regions,
                          &region_schema, 1, LIMIT_REGIONS),
     CYAML_FIELD_END};
@@ -66,11 +75,12 @@ const char global_options_help[] =
     "tributary-global joins the counts of all regions and answers queries.\n"
     "\n"
     "usage: tributary-global --config FILE [--check-config] | --help | --version\n"
+    "       tributary-global token create|list|revoke ...   (see: tributary-global token --help)\n"
     "\n"
     "  --config FILE    YAML configuration, for example:\n"
     "\n"
     "      id: globe-1\n"
-    "      listen: 0.0.0.0:8443           # HTTP/2 over TLS: GET /v1/stats, GET /v1/watermarks\n"
+    "      listen: 0.0.0.0:8443           # HTTP/2 over TLS: the queries of openapi.yaml\n"
     "      admin_listen: 127.0.0.1:9443   # plain HTTP: /metrics, /livez, /readyz\n"
     "      workers: 2                     # query threads (default 2)\n"
     "      log_level: info                # debug, info, warn, error\n"
@@ -82,6 +92,10 @@ const char global_options_help[] =
     "      store:\n"
     "        path: /var/lib/tributary/globe-1\n"
     "        bytes: 68719476736           # most that the store may grow to\n"
+    "      auth:                          # optional; without it, all who reach the port may ask\n"
+    "        tokens_file: globe.tokens    # made by `tributary-global token create`\n"
+    "        key_file: globe.tokens.key\n"
+    "        read_log: reads.log          # optional: a line for each read for billing\n"
     "      regions:\n"
     "        - name: us\n"
     "          nats:\n"
@@ -163,6 +177,14 @@ static enum err check(const char *path, struct global_options *o, char **out_err
         return refuse(out_error, "%s: workers: must be 1 to 256", path);
     if (o->workers == 0)
         o->workers = 2;
+    if (o->auth != NULL) {
+        struct global_tokens *tokens = NULL;
+        err = global_tokens_open(o->auth->tokens_file, o->auth->key_file, clock_os(), &tokens,
+                                 out_error);
+        global_tokens_free(tokens);
+        if (err != ERR_OK)
+            return err;
+    }
     if (o->store.bytes < STORE_BYTES_MIN)
         return refuse(out_error, "%s: store.bytes: must be at least %llu", path,
                       (unsigned long long)STORE_BYTES_MIN);

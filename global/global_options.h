@@ -26,12 +26,18 @@ struct global_options_store {
     uint64_t bytes;
 };
 
+struct global_options_auth {
+    char *tokens_file, *key_file;
+    char *read_log; /* may be NULL */
+};
+
 struct global_options {
     char *id, *listen, *admin_listen;
     char *ports_file, *log_level; /* may be NULL */
     uint16_t workers;             /* 0 in the file, or absent: 2 */
     struct global_options_tls tls;
     struct global_options_store store;
+    struct global_options_auth *auth; /* NULL: open to all who reach the port */
     struct global_options_region *regions;
     unsigned regions_count;
 };

@@ -1,29 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * global_reader: the driver of queries: one short read transaction an answer. */
-#include "global/global_reader.h"
+#include "global/global_reader_inside.h"
 
 #include "common/base/hash.h"
-#include "common/base/hll.h"
 #include "global/core/completeness.h"
-#include "global/core/leaf.h"
 #include "global/core/page.h"
 
 #include <stdlib.h>
-
-struct global_reader {
-    struct global_reader_options options;
-    struct kv_txn *txn;
-    struct standing_card cards[LIMIT_REGIONS]; /* as of this query, in the order of the options */
-    uint16_t ids[LIMIT_REGIONS];               /* 0: the store does not know that region yet */
-    struct stats_json_watermark watermarks[LIMIT_REGIONS];
-    struct stats_json_missing *missing;
-    size_t missing_capacity;
-    struct stats_json_point *points;
-    uint32_t *complete_minutes; /* of each point, summed over regions */
-    bool *sketched;             /* some row of the point has a sketch */
-    size_t point_capacity;
-    struct hll all, one;
-};
 
 struct global_reader *global_reader_new(const struct global_reader_options *options)
 {
@@ -45,10 +28,11 @@ void global_reader_free(struct global_reader *r)
     free(r->points);
     free(r->complete_minutes);
     free(r->sketched);
+    free(r->top);
     free(r);
 }
 
-static enum err read_cards(struct global_reader *r)
+enum err global_reader_cards(struct global_reader *r)
 {
     for (uint32_t i = 0; i < r->options.region_count; i++) {
         standing_card_done(&r->cards[i]);
@@ -79,7 +63,7 @@ static enum err read_cards(struct global_reader *r)
     return ERR_OK;
 }
 
-static void answer_standing(struct global_reader *r, struct stats_json_answer *out)
+void global_reader_standing(struct global_reader *r, struct stats_json_answer *out)
 {
     size_t missing = 0;
     for (uint32_t i = 0; i < r->options.region_count; i++) {
@@ -265,19 +249,22 @@ static bool is_another(struct global_reader *r, const struct query *q, uint64_t 
 static enum err read_points(struct global_reader *r, const struct query *q)
 {
     uint64_t ad_hash = hash_ad(query_ad(q));
+    /* A foreign ad is looked for where nothing lies, so that it costs what an unknown one costs. */
+    uint64_t look = q->foreign ? ~ad_hash : ad_hash;
     enum err err = ERR_OK;
-    bool another = is_another(r, q, ad_hash);
-    if (!another)
-        err = add_counts(r, q, ad_hash);
+    if (!is_another(r, q, look))
+        err = add_counts(r, q, look);
+    for (uint32_t i = 0; q->foreign && i < q->points; i++) {
+        r->points[i].click_count = 0; /* should anything lie there after all */
+        r->sketched[i] = false;
+    }
     for (uint32_t i = 0; err == ERR_OK && i < r->options.region_count; i++)
         if (r->ids[i] != 0 && r->cards[i].partitions > 0)
             err = add_completeness(r, q, r->ids[i], r->cards[i].partitions, ad_hash);
     return err == ERR_OK ? finish_points(r, q, ad_hash) : err;
 }
 
-/* An error of the store sticks to its transaction: reads after it look like absence, and are not.
- */
-static enum err end_read(struct global_reader *r, enum err err)
+enum err global_reader_end(struct global_reader *r, enum err err)
 {
     enum err sticky = kv_abort(&r->txn);
     return sticky != ERR_OK ? sticky : err;
@@ -294,15 +281,16 @@ enum err global_reader_stats(struct global_reader *r, const struct query *q,
     if (err != ERR_OK)
         return err;
     begin_points(r, q);
-    err = read_cards(r);
-    answer_standing(r, &answer);
+    err = global_reader_cards(r);
+    global_reader_standing(r, &answer);
     if (err == ERR_OK)
         err = read_points(r, q);
-    err = end_read(r, err);
+    err = global_reader_end(r, err);
     if (err != ERR_OK)
         return err;
     answer.points = r->points;
     answer.point_count = q->points;
+    answer.fill_none = q->fill_none;
     *out = answer;
     return ERR_OK;
 }
@@ -313,9 +301,9 @@ enum err global_reader_watermarks(struct global_reader *r, struct stats_json_ans
     enum err err = kv_begin(r->options.kv, false, &r->txn);
     if (err != ERR_OK)
         return err;
-    err = read_cards(r);
-    answer_standing(r, &answer);
-    err = end_read(r, err);
+    err = global_reader_cards(r);
+    global_reader_standing(r, &answer);
+    err = global_reader_end(r, err);
     if (err == ERR_OK)
         *out = answer;
     return err;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * global_reader: the driver of queries: one short read transaction an answer; never waits for a
  * write. Audience: global shell, tests, simulator. Ports kv and clock only. Any thread, one at a
- * time per object. */
+ * time per object. Walks over all ads renew their transaction now and then: a long one would make
+ * the store grow. */
 #pragma once
 
 #include "common/base/clock.h"
@@ -32,3 +33,25 @@ enum err WARN_UNUSED global_reader_stats(struct global_reader *r, const struct q
 /* Watermarks and missing edges alone. */
 enum err WARN_UNUSED global_reader_watermarks(struct global_reader *r,
                                               struct stats_json_answer *out);
+
+/* Which ads the asker may see; NULL: all. */
+struct global_reader_asker {
+    bool (*may_read)(const void *context, struct span ad_id);
+    const void *context;
+};
+
+/* The q->limit ads with the most clicks in [start, end), exact; those with as many by their hash.
+ * *out and *out_top are borrowed from r until its next call. */
+enum err WARN_UNUSED global_reader_top(struct global_reader *r, const struct query *q,
+                                       const struct global_reader_asker *asker,
+                                       struct stats_json_top *out_top,
+                                       struct stats_json_answer *out);
+
+/* Appends {"ads":[{"ad_id","first_seen","last_seen"}],"next"}: at most q->limit ads in the order of
+ * their hashes. */
+enum err WARN_UNUSED global_reader_ads(struct global_reader *r, const struct query *q,
+                                       const struct global_reader_asker *asker, struct buf *out);
+
+/* Appends {"as_of","unexplained","totals","lines":[...]}: the books of each partition of each
+ * region as its freshest replica last said them. */
+enum err WARN_UNUSED global_reader_balance(struct global_reader *r, struct buf *out);

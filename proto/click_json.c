@@ -12,6 +12,7 @@ struct click_json {
     struct json_text text;
     enum state state;
     bool first_element;
+    bool lines_may_follow; /* a document's only object */
     uint32_t index;
     enum click_json_fault fault;
     size_t fault_offset;
@@ -42,6 +43,7 @@ struct click_json *click_json_new(struct span body, enum click_json_format forma
 {
     struct click_json *s = base_zalloc(1, sizeof(*s));
     s->text = json_text_of(body);
+    s->lines_may_follow = format == CLICK_JSON_BEACON;
     s->state = format == CLICK_JSON_LINES ? STATE_LINE : STATE_START;
     return s;
 }
@@ -120,7 +122,8 @@ static bool after_object(struct click_json *s)
     const uint8_t *end = s->text.at;
     json_text_space(&s->text);
     size_t gap = (size_t)(s->text.at - end);
-    if (json_text_kind(&s->text) == JSON_TEXT_OBJECT && memchr(end, '\n', gap) != NULL) {
+    if (s->lines_may_follow && json_text_kind(&s->text) == JSON_TEXT_OBJECT &&
+        memchr(end, '\n', gap) != NULL) {
         s->state = STATE_LINE;
         return true;
     }
@@ -192,24 +195,21 @@ static bool next_line(struct click_json *s, struct click_json_click *out)
 
 bool click_json_next(struct click_json *s, struct click_json_click *out)
 {
-    struct click_json_click click;
     bool found = false;
     switch (s->state) {
     case STATE_START:
-        found = next_at_start(s, &click);
+        found = next_at_start(s, out);
         break;
     case STATE_ELEMENT:
-        found = next_in_array(s, &click);
+        found = next_in_array(s, out);
         break;
     case STATE_LINE:
-        found = next_line(s, &click);
+        found = next_line(s, out);
         break;
     case STATE_END:
         break;
     }
     CHECK(s->text.at <= s->text.end);
-    if (found)
-        *out = click;
     return found;
 }
 

@@ -20,9 +20,9 @@
 #include "common/base/limits.h"
 
 enum click_json_format {
-    CLICK_JSON_DOCUMENT, /* application/json, text/plain: an object or an array; text/plain may also
-                            be NDJSON: a second object after the first on a new line switches over
-                          */
+    CLICK_JSON_DOCUMENT, /* application/json: an object or an array, one JSON text */
+    CLICK_JSON_BEACON,   /* text/plain: a document, or NDJSON: a second object after the first on a
+                            new line switches over */
     CLICK_JSON_LINES, /* application/x-ndjson: one object a line; blank lines are skipped and have
                          no index; a body without any line holds no click and is no fault */
 };
@@ -80,7 +80,8 @@ struct click_json *click_json_new(struct span body, enum click_json_format forma
 void click_json_free(struct click_json *s);
 
 /* Next click, in order. Returns true and fills *out (which may carry a fault of its own), or false
- * at the end or where the body as a whole cannot be read further: then click_json_body_fault tells.
+ * at the end or where the body as a whole cannot be read further: then click_json_body_fault tells
+ * and *out means nothing.
  * Cost: one pass over the text; allocation only where a string holds escapes. */
 bool click_json_next(struct click_json *s, struct click_json_click *out);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proto/json_text.h"
 
+#include "proto/json_scan.h"
+
 #include <string.h>
 
 _Static_assert(LIMIT_JSON_DEPTH <= 64, "one bit a level in a 64-bit word");
@@ -28,84 +30,9 @@ bool json_text_fail(struct json_text *t, enum json_text_fault fault)
     return fail_at(t, fault, t->at);
 }
 
-void json_text_space(struct json_text *t)
-{
-    const uint8_t *p = t->at;
-    while (p < t->end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'))
-        p++;
-    t->at = p;
-}
-
-enum json_text_kind json_text_kind(const struct json_text *t)
-{
-    if (t->at == t->end)
-        return JSON_TEXT_NONE;
-    switch (*t->at) {
-    case '"':
-        return JSON_TEXT_STRING;
-    case '{':
-        return JSON_TEXT_OBJECT;
-    case '[':
-        return JSON_TEXT_ARRAY;
-    case 't':
-    case 'f':
-        return JSON_TEXT_BOOLEAN;
-    case 'n':
-        return JSON_TEXT_NULL;
-    default:
-        return *t->at == '-' || (*t->at >= '0' && *t->at <= '9') ? JSON_TEXT_NUMBER
-                                                                 : JSON_TEXT_NONE;
-    }
-}
-
-/* Is any of eight bytes a quote, a backslash, below 0x20 or not ASCII? May also say yes for a byte
- * that follows such a one (a borrow runs upwards); the byte loop behind it then decides. */
-static bool has_special(uint64_t word)
-{
-    const uint64_t ones = 0x0101010101010101ULL;
-    const uint64_t tops = 0x8080808080808080ULL;
-    uint64_t quote = word ^ (ones * '"');
-    uint64_t slash = word ^ (ones * '\\');
-    uint64_t below = (word - ones * 0x20) | (quote - ones) | (slash - ones) | word;
-    return (below & tops) != 0;
-}
-
-/* First byte of a string's text that is not plain ASCII standing for itself, or end. */
-static const uint8_t *plain_end(const uint8_t *p, const uint8_t *end)
-{
-    while (end - p >= 8) {
-        uint64_t word;
-        memcpy(&word, p, sizeof(word));
-        if (has_special(word))
-            break;
-        p += 8;
-    }
-    while (p < end && *p >= 0x20 && *p < 0x80 && *p != '"' && *p != '\\')
-        p++;
-    return p;
-}
-
 size_t json_text_utf8(const uint8_t *data, const uint8_t *end)
 {
-    /* RFC 3629, section 4: the second byte's range shuts out overlong forms, surrogates and >
-     * U+10FFFF. */
-    size_t left = (size_t)(end - data);
-    if (left == 0)
-        return 0;
-    uint8_t lead = data[0];
-    if (lead < 0x80)
-        return 1;
-    size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-    if (lead < 0xc2 || lead > 0xf4 || left < length)
-        return 0;
-    uint8_t low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
-    uint8_t high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
-    if (data[1] < low || data[1] > high)
-        return 0;
-    for (size_t i = 2; i < length; i++)
-        if ((data[i] & 0xc0) != 0x80)
-            return 0;
-    return length;
+    return json_scan_utf8(data, end);
 }
 
 struct span json_text_utf8_prefix(struct span text, size_t length_max)
@@ -178,30 +105,24 @@ static size_t escape_length(const uint8_t *p, const uint8_t *end, enum json_text
     return 6;
 }
 
-bool json_text_string(struct json_text *t, struct json_text_string *out)
+bool json_text_string_rest(struct json_text *t, const uint8_t *p, struct json_text_string *out)
 {
-    CHECK(t->at < t->end && *t->at == '"');
     const uint8_t *begin = t->at + 1;
-    const uint8_t *p = begin;
     bool escaped = false;
+    CHECK(p >= begin && p <= t->end);
     for (;;) {
-        p = plain_end(p, t->end);
         if (p == t->end)
             return fail_at(t, JSON_TEXT_SYNTAX, p);
         if (*p == '"')
             break;
-        enum json_text_fault fault = JSON_TEXT_SYNTAX; /* a raw control character */
-        size_t length = 0;
-        if (*p == '\\') {
-            escaped = true;
-            length = escape_length(p, t->end, &fault);
-        } else if (*p >= 0x80) {
-            length = json_text_utf8(p, t->end);
-            fault = JSON_TEXT_UTF8;
-        }
+        if (*p != '\\') /* a raw control character, or no UTF-8 */
+            return fail_at(t, *p < 0x20 ? JSON_TEXT_SYNTAX : JSON_TEXT_UTF8, p);
+        enum json_text_fault fault;
+        size_t length = escape_length(p, t->end, &fault);
         if (length == 0)
             return fail_at(t, fault, p);
-        p += length;
+        escaped = true;
+        p = json_scan_text(p + length, t->end);
     }
     *out = (struct json_text_string){{begin, (size_t)(p - begin)}, escaped};
     t->at = p + 1;
@@ -219,6 +140,9 @@ static const uint8_t *digits_end(const uint8_t *p, const uint8_t *end)
 static uint64_t digits_value(const uint8_t *p, const uint8_t *end)
 {
     uint64_t value = 0;
+    const uint8_t *sure = end - p > 19 ? p + 19 : end; /* 10^19 - 1 fits */
+    for (; p < sure; p++)
+        value = value * 10 + (uint64_t)(*p - '0');
     for (; p < end; p++) {
         uint64_t digit = (uint64_t)(*p - '0');
         if (value > (UINT64_MAX - digit) / 10)
@@ -297,40 +221,6 @@ bool json_text_enter(struct json_text *t, unsigned open)
     if (open >= LIMIT_JSON_DEPTH)
         return json_text_fail(t, JSON_TEXT_DEPTH);
     t->at++;
-    return true;
-}
-
-enum json_text_step json_text_item(struct json_text *t, char close, bool first)
-{
-    json_text_space(t);
-    if (t->at < t->end && *t->at == (uint8_t)close) {
-        t->at++;
-        return JSON_TEXT_STEP_END;
-    }
-    if (first)
-        return JSON_TEXT_STEP_ITEM;
-    if (t->at == t->end || *t->at != ',') {
-        json_text_fail(t, JSON_TEXT_SYNTAX);
-        return JSON_TEXT_STEP_FAULT;
-    }
-    t->at++;
-    json_text_space(t);
-    return JSON_TEXT_STEP_ITEM;
-}
-
-bool json_text_key(struct json_text *t, struct json_text_string *out)
-{
-    if (json_text_kind(t) != JSON_TEXT_STRING)
-        return json_text_fail(t, JSON_TEXT_SYNTAX);
-    struct json_text_string key;
-    if (!json_text_string(t, &key))
-        return false;
-    json_text_space(t);
-    if (t->at == t->end || *t->at != ':')
-        return json_text_fail(t, JSON_TEXT_SYNTAX);
-    t->at++;
-    json_text_space(t);
-    *out = key;
     return true;
 }
 

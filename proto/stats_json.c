@@ -1,106 +1,72 @@
 /* SPDX-License-Identifier: Apache-2.0
- * stats_json: the JSON text of GET /v1/stats and GET /v1/watermarks. */
+ * stats_json: the JSON text of GET /v1/stats, /v1/watermarks, /v1/top, /v1/ads and /v1/balance. */
 #include "proto/stats_json.h"
 
-static void put_text(struct buf *out, const char *text)
-{
-    buf_put(out, text, strlen(text));
-}
-
-static void put_number(struct buf *out, uint64_t value)
-{
-    char digits[20];
-    size_t at = sizeof(digits);
-    do {
-        digits[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    buf_put(out, digits + at, sizeof(digits) - at);
-}
-
-static void put_string(struct buf *out, struct span text)
-{
-    static const char hex[] = "0123456789abcdef";
-    buf_put_u8(out, '"');
-    for (size_t i = 0; i < text.length; i++) {
-        uint8_t c = text.data[i];
-        if (c == '"' || c == '\\') {
-            buf_put_u8(out, '\\');
-            buf_put_u8(out, c);
-        } else if (c < 0x20 || c == 0x7F) {
-            put_text(out, "\\u00");
-            buf_put_u8(out, (uint8_t)hex[c >> 4]);
-            buf_put_u8(out, (uint8_t)hex[c & 15]);
-        } else {
-            buf_put_u8(out, c);
-        }
-    }
-    buf_put_u8(out, '"');
-}
-
-static void put_bool(struct buf *out, bool value)
-{
-    put_text(out, value ? "true" : "false");
-}
+#include "proto/stats_json_text.h"
 
 static void put_point(struct buf *out, const struct stats_json_point *p)
 {
-    put_text(out, "{\"timestamp\":");
-    put_number(out, p->timestamp);
-    put_text(out, ",\"click_count\":");
-    put_number(out, p->click_count);
-    put_text(out, ",\"unique_users\":");
+    stats_json_text(out, "{\"timestamp\":");
+    stats_json_number(out, p->timestamp);
+    stats_json_text(out, ",\"click_count\":");
+    stats_json_number(out, p->click_count);
+    stats_json_text(out, ",\"unique_users\":");
     if (p->has_unique_users)
-        put_number(out, p->unique_users);
+        stats_json_number(out, p->unique_users);
     else
-        put_text(out, "null");
-    put_text(out, ",\"complete\":");
-    put_bool(out, p->complete);
-    put_text(out, ",\"final\":");
-    put_bool(out, p->final_);
+        stats_json_text(out, "null");
+    stats_json_text(out, ",\"complete\":");
+    stats_json_bool(out, p->complete);
+    stats_json_text(out, ",\"final\":");
+    stats_json_bool(out, p->final_);
     buf_put_u8(out, '}');
 }
 
 static void put_standing(struct buf *out, const struct stats_json_answer *answer)
 {
-    put_text(out, "\"as_of\":");
-    put_number(out, answer->as_of);
-    put_text(out, ",\"watermarks\":{");
+    stats_json_text(out, "\"as_of\":");
+    stats_json_number(out, answer->as_of);
+    stats_json_text(out, ",\"watermarks\":{");
     for (size_t i = 0; i < answer->watermark_count; i++) {
         if (i > 0)
             buf_put_u8(out, ',');
-        put_string(out, span_of_text(answer->watermarks[i].region));
+        stats_json_string(out, span_of_text(answer->watermarks[i].region));
         buf_put_u8(out, ':');
         if (answer->watermarks[i].watermark > 0)
-            put_number(out, answer->watermarks[i].watermark);
+            stats_json_number(out, answer->watermarks[i].watermark);
         else
-            put_text(out, "null");
+            stats_json_text(out, "null");
     }
-    put_text(out, "},\"missing_edges\":[");
+    stats_json_text(out, "},\"missing_edges\":[");
     for (size_t i = 0; i < answer->missing_count; i++) {
-        put_text(out, i > 0 ? ",{\"region\":" : "{\"region\":");
-        put_string(out, span_of_text(answer->missing[i].region));
-        put_text(out, ",\"edge\":");
-        put_string(out, span_of_text(answer->missing[i].edge));
+        stats_json_text(out, i > 0 ? ",{\"region\":" : "{\"region\":");
+        stats_json_string(out, span_of_text(answer->missing[i].region));
+        stats_json_text(out, ",\"edge\":");
+        stats_json_string(out, span_of_text(answer->missing[i].edge));
         buf_put_u8(out, '}');
     }
-    put_text(out, "]}");
+    stats_json_text(out, "]}");
 }
 
 void stats_json_put(struct buf *out, const struct stats_json_answer *answer)
 {
     buf_reserve(out, 256 + answer->point_count * 112);
-    put_text(out, "{\"ad_id\":");
-    put_string(out, answer->ad_id);
-    put_text(out, ",\"window\":");
-    put_string(out, span_of_text(answer->window));
-    put_text(out, ",\"data\":[");
+    stats_json_text(out, "{\"ad_id\":");
+    stats_json_string(out, answer->ad_id);
+    stats_json_text(out, ",\"window\":");
+    stats_json_string(out, span_of_text(answer->window));
+    stats_json_text(out, ",\"data\":[");
+    bool first = true;
     for (size_t i = 0; i < answer->point_count; i++) {
-        if (i > 0)
+        const struct stats_json_point *p = &answer->points[i];
+        if (answer->fill_none && p->complete && p->click_count == 0)
+            continue;
+        if (!first)
             buf_put_u8(out, ',');
-        put_point(out, &answer->points[i]);
+        put_point(out, p);
+        first = false;
     }
-    put_text(out, "],");
+    stats_json_text(out, "],");
     put_standing(out, answer);
 }
 
@@ -108,4 +74,97 @@ void stats_json_put_watermarks(struct buf *out, const struct stats_json_answer *
 {
     buf_put_u8(out, '{');
     put_standing(out, answer);
+}
+
+void stats_json_put_top(struct buf *out, const struct stats_json_top *top,
+                        const struct stats_json_answer *answer)
+{
+    stats_json_text(out, "{\"start\":");
+    stats_json_number(out, top->start);
+    stats_json_text(out, ",\"end\":");
+    stats_json_number(out, top->end);
+    stats_json_text(out, ",\"complete\":");
+    stats_json_bool(out, top->complete);
+    stats_json_text(out, ",\"final\":false,\"ads\":[");
+    for (size_t i = 0; i < top->ad_count; i++) {
+        stats_json_text(out, i > 0 ? ",{\"ad_id\":" : "{\"ad_id\":");
+        if (top->ads[i].has_name)
+            stats_json_string(out, span_of(top->ads[i].ad_id, top->ads[i].ad_id_length));
+        else
+            stats_json_text(out, "null");
+        stats_json_text(out, ",\"click_count\":");
+        stats_json_number(out, top->ads[i].click_count);
+        buf_put_u8(out, '}');
+    }
+    stats_json_text(out, "],");
+    put_standing(out, answer);
+}
+
+void stats_json_put_ad(struct buf *out, bool first, struct span ad_id, uint64_t first_seen,
+                       uint64_t last_seen)
+{
+    stats_json_text(out, first ? "{\"ad_id\":" : ",{\"ad_id\":");
+    stats_json_string(out, ad_id);
+    stats_json_text(out, ",\"first_seen\":");
+    stats_json_number(out, first_seen);
+    stats_json_text(out, ",\"last_seen\":");
+    stats_json_number(out, last_seen);
+    buf_put_u8(out, '}');
+}
+
+static void put_member(struct buf *out, const char *name, uint64_t value)
+{
+    stats_json_text(out, ",\"");
+    stats_json_text(out, name);
+    stats_json_text(out, "\":");
+    stats_json_number(out, value);
+}
+
+void stats_json_put_line(struct buf *out, bool first, const struct stats_json_line *line)
+{
+    stats_json_text(out, first ? "{\"region\":" : ",{\"region\":");
+    stats_json_string(out, span_of_text(line->region));
+    put_member(out, "partition", line->partition);
+    stats_json_text(out, ",\"replica\":");
+    stats_json_string(out, span_of_text(line->replica));
+    put_member(out, "replicas", line->replicas);
+    put_member(out, "stream_time", line->stream_time);
+    put_member(out, "folded", line->sums.folded);
+    put_member(out, "counted", line->sums.counted);
+    put_member(out, "duplicate", line->sums.duplicate);
+    put_member(out, "carried", line->sums.carried);
+    put_member(out, "unexplained", line->sums.unexplained);
+    put_member(out, "in_flight", line->sums.in_flight);
+    stats_json_text(out, ",\"edges\":[");
+    for (size_t i = 0; i < line->edge_count; i++) {
+        const struct stats_json_edge *e = &line->edges[i];
+        char epoch[17];
+        for (unsigned j = 0; j < 16; j++)
+            epoch[j] = "0123456789abcdef"[e->epoch >> (60 - 4 * j) & 15];
+        epoch[16] = '\0';
+        stats_json_text(out, i > 0 ? ",{\"edge\":" : "{\"edge\":");
+        stats_json_string(out, span_of_text(e->edge));
+        stats_json_text(out, ",\"epoch\":\"");
+        stats_json_text(out, epoch);
+        buf_put_u8(out, '"');
+        put_member(out, "accepted", e->accepted);
+        put_member(out, "floor", e->floor);
+        put_member(out, "in_flight", e->in_flight);
+        stats_json_text(out, ",\"missing\":");
+        stats_json_bool(out, e->missing);
+        buf_put_u8(out, '}');
+    }
+    stats_json_text(out, "]}");
+}
+
+void stats_json_put_sums(struct buf *out, const struct stats_json_sums *sums)
+{
+    stats_json_text(out, "{\"folded\":");
+    stats_json_number(out, sums->folded);
+    put_member(out, "counted", sums->counted);
+    put_member(out, "duplicate", sums->duplicate);
+    put_member(out, "carried", sums->carried);
+    put_member(out, "unexplained", sums->unexplained);
+    put_member(out, "in_flight", sums->in_flight);
+    buf_put_u8(out, '}');
 }

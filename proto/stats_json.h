@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * stats_json: the JSON text of GET /v1/stats and GET /v1/watermarks. The contract is
- * proto/openapi.yaml. Audience: global, tests. Pure. */
+ * stats_json: the JSON text of the query service's answers. The contract is proto/openapi.yaml.
+ * Audience: global, tests. Pure. */
 #pragma once
 
 #include "common/base/bytes.h"
+#include "common/base/limits.h"
 
 struct stats_json_point {
     uint64_t timestamp; /* start of the window, Unix seconds */
@@ -27,6 +28,7 @@ struct stats_json_answer {
     const char *window;
     const struct stats_json_point *points;
     size_t point_count;
+    bool fill_none; /* complete points without clicks are left out: what is absent is zero */
     uint64_t as_of; /* Unix seconds of the snapshot */
     const struct stats_json_watermark *watermarks;
     size_t watermark_count;
@@ -39,3 +41,50 @@ void stats_json_put(struct buf *out, const struct stats_json_answer *answer);
 
 /* Appends {"as_of","watermarks","missing_edges"}; ad_id, window and points are not looked at. */
 void stats_json_put_watermarks(struct buf *out, const struct stats_json_answer *answer);
+
+struct stats_json_top_ad {
+    uint64_t ad_hash, click_count;
+    bool has_name; /* false: null, until a replica has told it */
+    uint8_t ad_id_length;
+    char ad_id[LIMIT_ID_BYTES];
+};
+
+struct stats_json_top {
+    uint64_t start, end; /* Unix seconds */
+    bool complete;
+    const struct stats_json_top_ad *ads;
+    size_t ad_count;
+};
+
+/* Appends {"start","end","complete","final","ads":[...]} and the members of the watermarks. */
+void stats_json_put_top(struct buf *out, const struct stats_json_top *top,
+                        const struct stats_json_answer *answer);
+
+/* Appends one element of the list of ads. */
+void stats_json_put_ad(struct buf *out, bool first, struct span ad_id, uint64_t first_seen,
+                       uint64_t last_seen);
+
+struct stats_json_sums {
+    uint64_t folded, counted, duplicate, carried;
+    uint64_t unexplained; /* |folded - counted - duplicate - carried|, line by line */
+    uint64_t in_flight;   /* accepted by the edges, not folded yet */
+};
+
+struct stats_json_edge {
+    const char *edge;
+    uint64_t epoch, accepted, floor, in_flight;
+    bool missing;
+};
+
+/* The books of one partition, as its freshest replica last said them. */
+struct stats_json_line {
+    const char *region, *replica;
+    uint32_t partition, replicas;
+    uint64_t stream_time; /* Unix seconds */
+    struct stats_json_sums sums;
+    const struct stats_json_edge *edges;
+    size_t edge_count;
+};
+void stats_json_put_line(struct buf *out, bool first, const struct stats_json_line *line);
+/* Appends an object. */
+void stats_json_put_sums(struct buf *out, const struct stats_json_sums *sums);

@@ -8,18 +8,17 @@
 #include <stdint.h>
 
 #define countof(array) (sizeof(array) / sizeof((array)[0]))
-#define WARN_UNUSED __attribute__((warn_unused_result))
-#define PRINTF_LIKE(format_index, first_arg) \
+#define WARN_UNUSED    __attribute__((warn_unused_result))
+#define PRINTF_LIKE(format_index, first_arg)                                                       \
     __attribute__((format(printf, format_index, first_arg)))
 
 /* A programmer's mistake ends the process, in release builds too: for a billing
  * fold a dead replica is better than a wrong one, and replay is cheap by design. */
-#define CHECK(condition) \
-    ((condition) ? (void)0 : base_check_failed(#condition, __FILE__, __LINE__))
+#define CHECK(condition) ((condition) ? (void)0 : base_check_failed(#condition, __FILE__, __LINE__))
 
 /* Recovers the object that embeds `member` at `pointer`. */
-#define container_of(pointer, type, member) \
-    ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+#define container_of(pointer, type, member)                                                        \
+    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 _Noreturn void base_check_failed(const char *condition, const char *file, int line);
 

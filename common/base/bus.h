@@ -19,15 +19,15 @@
 #include "common/base/err.h"
 
 enum bus_event_kind {
-    BUS_UP,      /* connected (again); every read has ended: prove, then read again */
-    BUS_DOWN,    /* disconnected; open publishes will still get their ACK or NACK */
-    BUS_ACK,     /* token, seq: a stream's quorum has stored the publish */
-    BUS_NACK,    /* token, err: refused, timed out (unknown) or not connected */
-    BUS_MESSAGE, /* handle, seq, time_ms, subject, data: the next message of a stream read */
+    BUS_UP,       /* connected (again); every read has ended: prove, then read again */
+    BUS_DOWN,     /* disconnected; open publishes will still get their ACK or NACK */
+    BUS_ACK,      /* token, seq: a stream's quorum has stored the publish */
+    BUS_NACK,     /* token, err: refused, timed out (unknown) or not connected */
+    BUS_MESSAGE,  /* handle, seq, time_ms, subject, data: the next message of a stream read */
     BUS_READ_END, /* handle: this read has ended (stream or consumer gone): prove, read again */
-    BUS_GOT,     /* token, seq, data: the stream message asked for; err ERR_NOT_FOUND: it
-                    is not there; any other err: could not be learned, ask again */
-    BUS_PLAIN,   /* subject, reply (may be ""), data: a plain message on a listened subject */
+    BUS_GOT,      /* token, seq, data: the stream message asked for; err ERR_NOT_FOUND: it
+                     is not there; any other err: could not be learned, ask again */
+    BUS_PLAIN,    /* subject, reply (may be ""), data: a plain message on a listened subject */
 };
 
 struct bus_event {
@@ -54,9 +54,9 @@ struct bus_port {
     enum err (*listen)(struct bus_port *bus, const char *subject);
     /* Starts reading `stream` after `after_seq` (0: from its first message); messages come
      * as BUS_MESSAGE with `handle`. A later read with the same handle replaces it: no
-     * message of the old one follows. A stream whose first message is beyond simply starts there. */
-    enum err (*read)(struct bus_port *bus, const char *stream, uint64_t after_seq,
-                     unsigned handle);
+     * message of the old one follows. A stream whose first message is beyond simply starts there.
+     */
+    enum err (*read)(struct bus_port *bus, const char *stream, uint64_t after_seq, unsigned handle);
     /* Fetches one stored message; one BUS_GOT with `token` follows. */
     enum err (*get)(struct bus_port *bus, const char *stream, uint64_t seq, uint64_t token);
     /* Next event, or false when there is none now. */

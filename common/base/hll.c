@@ -95,6 +95,13 @@ static bool add_token(struct hll *h, uint32_t token)
         else
             high = middle;
     }
+#ifdef TRIBUTARY_BREAK_SKETCH_ADDED
+    if (low < h->token_count && token_index(h->tokens[low]) == token_index(token) &&
+        token_rank(h->tokens[low]) + token_rank(token) <= RANK_MAX) {
+        h->tokens[low] += token_rank(token);
+        return true;
+    }
+#endif
     if (low < h->token_count && token_index(h->tokens[low]) == token_index(token)) {
         if (h->tokens[low] >= token)
             return false;

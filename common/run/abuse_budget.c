@@ -51,6 +51,26 @@ const char *abuse_kind_name(enum abuse_kind kind)
     return kinds[kind].name;
 }
 
+const char *abuse_kind_token(enum abuse_kind kind)
+{
+    static const char *const tokens[] = {
+        [ABUSE_RESET_RECEIVED] = "reset_received",
+        [ABUSE_RESET_SENT] = "reset_sent",
+        [ABUSE_SETTINGS] = "settings",
+        [ABUSE_PING] = "ping",
+        [ABUSE_PRIORITY] = "priority",
+        [ABUSE_EMPTY_DATA] = "empty_data",
+        [ABUSE_CONTINUATION] = "continuation",
+        [ABUSE_WINDOW_UPDATE] = "window_update",
+        [ABUSE_HEADER_BYTES] = "header_bytes",
+        [ABUSE_HEADER_EXCESS] = "header_excess",
+        [ABUSE_UNKNOWN_FRAME] = "unknown_frame",
+    };
+    _Static_assert(countof(tokens) == ABUSE_KINDS, "one for each kind");
+    CHECK((unsigned)kind < ABUSE_KINDS && tokens[kind] != NULL);
+    return tokens[kind];
+}
+
 /* RFC 9113, 4.1 and 6; RFC 9218, 7.1. */
 enum {
     FRAME_DATA,

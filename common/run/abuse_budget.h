@@ -45,6 +45,8 @@ bool abuse_budget_spend(struct abuse_budget *b, enum abuse_kind kind, uint64_t a
 
 /* For log lines, e.g. "ABUSE_RESET_RECEIVED". */
 const char *abuse_kind_name(enum abuse_kind kind);
+/* For labels of metrics, e.g. "reset_received". */
+const char *abuse_kind_token(enum abuse_kind kind);
 
 /* Finds the frames in the plain bytes of a connection, whatever pieces they come in. */
 struct abuse_meter {

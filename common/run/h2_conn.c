@@ -185,6 +185,8 @@ static bool handshake(struct h2_conn *c)
         if (length == 2 && memcmp(protocol, "h2", 2) == 0) {
             c->state = H2_CONN_OPEN;
             c->session = h2_conn_session_new(c);
+            if (c->server->draining) /* came just before the end: to be served by the next */
+                h2_conn_goaway(c);
             return true;
         }
     } else if (SSL_get_error(c->ssl, done) == SSL_ERROR_WANT_READ) {
@@ -200,8 +202,19 @@ static bool handshake(struct h2_conn *c)
 static void meter(struct h2_conn *c, struct span plain)
 {
     enum abuse_kind kind;
-    while (abuse_meter_next(&c->meter, &plain, &kind))
+    while (abuse_meter_next(&c->meter, &plain, &kind)) {
         h2_conn_charge(c, kind, 1);
+        c->last_kind = kind;
+    }
+}
+
+/* nghttp2 has limits of its own, e.g. of CONTINUATIONs in a row or of answers owed to PINGs; what
+ * was said last is what it was about. Anything else is no HTTP/2 at all. */
+static void give_up(struct h2_conn *c, ssize_t code)
+{
+    c->last_words = true;
+    if (code != NGHTTP2_ERR_BAD_CLIENT_MAGIC)
+        h2_conn_expel(c, c->last_kind);
 }
 
 static void receive(struct h2_conn *c)
@@ -217,9 +230,9 @@ static void receive(struct h2_conn *c)
             return;
         }
         meter(c, span_of(plain, (size_t)length));
-        /* no HTTP/2, or a flood that nghttp2 saw: send what is queued, end */
-        if (nghttp2_session_mem_recv(c->session, plain, (size_t)length) < 0)
-            c->last_words = true;
+        ssize_t taken = nghttp2_session_mem_recv(c->session, plain, (size_t)length);
+        if (taken < 0)
+            give_up(c, taken); /* what is queued is sent, then it ends */
     }
 }
 
@@ -239,16 +252,19 @@ static void on_read(uv_stream_t *tcp, ssize_t length, const uv_buf_t *bytes)
     if (c->state == H2_CONN_LINGER || c->last_words || c->over_budget)
         return; /* not worth keeping */
     c->active_ms = now_of(c);
+    struct span rest = span_of(bytes->base, (size_t)length);
+    if (c->state == H2_CONN_PROXIED && (!h2_peer_take(c, &rest) || rest.length == 0))
+        return;
     if (c->state == H2_CONN_NEW) {
         /* a TLS record begins with 22; a request line with a letter */
-        if (bytes->base[0] >= 'A' && bytes->base[0] <= 'Z') {
+        if (rest.data[0] >= 'A' && rest.data[0] <= 'Z') {
             plain_http(c);
             return;
         }
         c->state = H2_CONN_HANDSHAKE;
     }
-    int taken = BIO_write(c->in, bytes->base, (int)length);
-    CHECK(taken == (int)length);
+    int taken = BIO_write(c->in, rest.data, (int)rest.length);
+    CHECK(taken == (int)rest.length);
     if (c->state == H2_CONN_OPEN || handshake(c))
         receive(c);
     /* Answers are held back by flush_bite; what grows here all the same is TLS's own, e.g. key
@@ -269,11 +285,14 @@ void h2_conn_accept(struct h2_server *s, int file, const char *peer_ip)
 {
     struct h2_conn *c = base_zalloc(1, sizeof(*c));
     c->server = s;
+    c->state = H2_CONN_NEW;
     c->opened_ms = c->active_ms = uv_now(s->options.loop);
     abuse_budget_init(&c->budget, c->opened_ms);
     abuse_meter_init(&c->meter);
+    c->last_kind = ABUSE_UNKNOWN_FRAME;
     (void)snprintf(c->peer_ip, sizeof(c->peer_ip), "%s", peer_ip);
 
+    h2_peer_begin(c);
     c->ssl = SSL_new(s->options.tls);
     c->in = BIO_new(BIO_s_mem());
     c->out = BIO_new(BIO_s_mem());
@@ -363,7 +382,9 @@ void h2_conn_sweep(struct h2_conn *c, uint64_t now_ms)
         }
     }
     if (c->state != H2_CONN_OPEN) {
-        if (now_ms - c->opened_ms >= options->stall_timeout_ms) {
+        if (c->server->draining && now_ms - c->opened_ms >= H2_LINGER_MS) {
+            h2_conn_close(c); /* had its time to shake hands and hear GOAWAY */
+        } else if (now_ms - c->opened_ms >= options->stall_timeout_ms) {
             H2_COUNT(c->server, stalled_total, 1);
             H2_COUNT(c->server, handshake_failures_total, 1);
             h2_conn_close(c);
@@ -380,9 +401,7 @@ void h2_conn_sweep(struct h2_conn *c, uint64_t now_ms)
 
 void h2_conn_goaway_soon(struct h2_conn *c)
 {
-    if (c->state == H2_CONN_NEW || c->state == H2_CONN_HANDSHAKE) {
-        h2_conn_close(c);
-    } else if (c->state == H2_CONN_OPEN) {
+    if (c->state == H2_CONN_OPEN) {
         (void)nghttp2_submit_shutdown_notice(c->session);
         h2_conn_mark(c);
     }

@@ -33,6 +33,7 @@
 #define H2_LINGER_MS            1000
 
 enum h2_conn_state {
+    H2_CONN_PROXIED,   /* from a proxy of ours: its header is awaited */
     H2_CONN_NEW,       /* nothing read yet: TLS or plain HTTP? */
     H2_CONN_HANDSHAKE, /* TLS under way */
     H2_CONN_OPEN,      /* HTTP/2 */
@@ -93,6 +94,7 @@ struct h2_conn {
     uint64_t opened_ms, active_ms, written_ms, linger_ms;
     struct abuse_budget budget;
     struct abuse_meter meter;
+    enum abuse_kind last_kind; /* of the last frame that was charged */
     char peer_ip[INET6_ADDRSTRLEN];
 };
 
@@ -137,10 +139,20 @@ void h2_conn_goaway(struct h2_conn *c);
 /* At once; open requests are cancelled. */
 void h2_conn_close(struct h2_conn *c);
 
+/* h2_peer.c: who is at the other end. */
+/* For a new connection: will a PROXY header come first? */
+void h2_peer_begin(struct h2_conn *c);
+/* Eats it from *bytes; true once it is over, and the rest is the client's. May close. */
+bool h2_peer_take(struct h2_conn *c, struct span *bytes);
+/* Once header fields are there: the client that a proxy of ours names. */
+void h2_peer_forwarded(struct h2_stream *stream);
+
 /* h2_conn_stream.c: the nghttp2 side. */
 nghttp2_session *h2_conn_session_new(struct h2_conn *c);
 /* Charges the abuse budget; over it, the connection says GOAWAY and ends. */
 void h2_conn_charge(struct h2_conn *c, enum abuse_kind kind, uint64_t amount);
+/* Over its budget already, by somebody else's count. */
+void h2_conn_expel(struct h2_conn *c, enum abuse_kind kind);
 /* The connection is going: requests without an answer are cancelled, the others freed. */
 void h2_conn_drop_streams(struct h2_conn *c);
 void h2_conn_sweep_streams(struct h2_conn *c, uint64_t now_ms);

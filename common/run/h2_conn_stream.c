@@ -31,10 +31,17 @@ static uint64_t now_of(const struct h2_conn *c)
 
 void h2_conn_charge(struct h2_conn *c, enum abuse_kind kind, uint64_t amount)
 {
-    if (c->over_budget || abuse_budget_spend(&c->budget, kind, amount, now_of(c)))
+    if (!c->over_budget && !abuse_budget_spend(&c->budget, kind, amount, now_of(c)))
+        h2_conn_expel(c, kind);
+}
+
+void h2_conn_expel(struct h2_conn *c, enum abuse_kind kind)
+{
+    if (c->over_budget)
         return;
     c->over_budget = true;
     H2_COUNT(c->server, abuse_closed_total, 1);
+    H2_COUNT(c->server, abuse_closed_by_kind[kind], 1);
     log_warn("connection over its abuse budget", log_text("peer", c->peer_ip),
              log_text("kind", abuse_kind_name(kind)));
     (void)nghttp2_session_terminate_session(c->session, NGHTTP2_ENHANCE_YOUR_CALM);
@@ -203,6 +210,7 @@ static void headers_ended(struct h2_stream *stream, bool request_ended)
     stream->headers_ended = true;
     stream->request_ended = request_ended;
     resolve_headers(stream);
+    h2_peer_forwarded(stream);
     if (stream->refusal == H2_REFUSE_NOTHING && declares_long_body(stream))
         stream->refusal = H2_REFUSE_BODY;
     if (stream->refusal == H2_REFUSE_NOTHING && stream->conn->answer_bytes > H2_ANSWER_BYTES_MAX)

@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,6 +140,16 @@ static enum err listen_on(struct h2_server *s)
     return bound ? ERR_OK : ERR_SYSTEM;
 }
 
+/* Connections that nobody accepts wait in it for the next process. */
+static enum err share_listener(struct h2_server *s)
+{
+    s->listen_file = fcntl(s->options.inherited_file, F_DUPFD_CLOEXEC, 3);
+    if (s->listen_file >= 0)
+        return ERR_OK;
+    log_error("inherited socket cannot be used", log_text("reason", strerror(errno)));
+    return ERR_SYSTEM;
+}
+
 static void learn_port(struct h2_server *s)
 {
     struct sockaddr_storage address;
@@ -206,8 +217,10 @@ const char *h2_server_date(struct h2_server *s)
 
 static void free_if_over(struct h2_server *s)
 {
-    if (s->freed && s->stream_count == 0)
-        free(s);
+    if (!s->freed || s->stream_count > 0)
+        return;
+    SSL_CTX_free(s->options.tls);
+    free(s);
 }
 
 static void on_handle_closed(uv_handle_t *handle)
@@ -314,12 +327,13 @@ enum err h2_server_start(const struct h2_server_options *options, struct h2_serv
 
     s->options = *options;
     fill_defaults(s);
-    enum err err = listen_on(s);
+    enum err err = options->inherited_file > 0 ? share_listener(s) : listen_on(s);
     if (err != ERR_OK) {
         free(s);
         return err;
     }
     learn_port(s);
+    CHECK(SSL_CTX_up_ref(s->options.tls) == 1);
     CHECK(uv_poll_init(loop, &s->listener, s->listen_file) == 0);
     CHECK(uv_timer_init(loop, &s->sweep) == 0 && uv_timer_init(loop, &s->pause) == 0 &&
           uv_timer_init(loop, &s->drain_end) == 0);
@@ -341,4 +355,11 @@ enum err h2_server_start(const struct h2_server_options *options, struct h2_serv
 uint16_t h2_server_port(const struct h2_server *s)
 {
     return s->port;
+}
+
+void h2_server_use_tls(struct h2_server *s, SSL_CTX *tls)
+{
+    CHECK(SSL_CTX_up_ref(tls) == 1);
+    SSL_CTX_free(s->options.tls); /* open connections hold it as long as they need it */
+    s->options.tls = tls;
 }

@@ -15,6 +15,8 @@
 
 #include "common/base/bytes.h"
 #include "common/base/err.h"
+#include "common/run/abuse_budget.h"
+#include "common/run/proxy_header.h"
 
 #include <openssl/ssl.h>
 #include <uv.h>
@@ -60,12 +62,16 @@ struct h2_counters { /* written on the loop's thread, read anywhere: relaxed ato
     _Atomic uint64_t connections_total, connections_open, requests_total, handshake_failures_total,
         plain_http_total, abuse_closed_total, responses_total, bytes_in_total, bytes_out_total,
         connections_refused_total, refused_by_server_total, stalled_total;
+    _Atomic uint64_t proxy_header_failures_total;
+    _Atomic uint64_t abuse_closed_by_kind[ABUSE_KINDS];
 };
 
 struct h2_server_options {
     uv_loop_t *loop;
     SSL_CTX *tls;
     const char *listen; /* "0.0.0.0:8443", "[::]:8443"; port 0 asks the kernel */
+    int inherited_file; /* > 0: a listening socket to share instead (a copy is made); not for
+                           port_exclusive */
     size_t body_bytes_max;
     unsigned connections_max;  /* 0: 4096 */
     unsigned streams_max;      /* concurrent per connection; 0: 128 */
@@ -75,6 +81,12 @@ struct h2_server_options {
                                  several servers */
     uint32_t idle_timeout_ms; /* 0: 60000: no bytes either way and no open request */
     uint32_t stall_timeout_ms; /* 0: 10000: handshake, headers or body not done */
+    /* Connections from these begin with a PROXY header of version 2, or are closed. */
+    const struct proxy_network *proxy_networks;
+    size_t proxy_network_count;
+    /* Forwarded, else X-Forwarded-For, of requests from these name the client. */
+    const struct proxy_network *forwarded_networks;
+    size_t forwarded_network_count;
     struct h2_counters *counters;
     void (*on_request)(void *context, struct h2_request *r);
     void *context;
@@ -83,6 +95,8 @@ struct h2_server_options {
 enum err WARN_UNUSED h2_server_start(const struct h2_server_options *options,
                                      struct h2_server **out);
 uint16_t h2_server_port(const struct h2_server *s);
+/* Connections accepted from now on use this context; the server keeps a reference of its own. */
+void h2_server_use_tls(struct h2_server *s, SSL_CTX *tls);
 /* Stops accepting, sends GOAWAY, lets open requests finish up to drain_ms, then closes; `done` runs
  * on the loop. */
 void h2_server_drain(struct h2_server *s, uint32_t drain_ms, void (*done)(void *context),

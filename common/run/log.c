@@ -7,12 +7,13 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <time.h>
 #include <unistd.h>
 
 static struct {
     const char *program;
-    enum log_level lowest;
+    _Atomic int lowest;   /* may change while threads log */
     pthread_mutex_t lock; /* guards rate; a leaf: nothing else is locked under it */
     struct log_line_rate rate;
 } log_state = {"tributary", LOG_INFO, PTHREAD_MUTEX_INITIALIZER, {{{{0}, 0, 0, 0}}}};
@@ -27,7 +28,12 @@ static uint64_t read_ms(clockid_t id)
 void log_init(const char *program, enum log_level lowest)
 {
     log_state.program = program;
-    log_state.lowest = lowest;
+    log_lowest(lowest);
+}
+
+void log_lowest(enum log_level lowest)
+{
+    atomic_store_explicit(&log_state.lowest, (int)lowest, memory_order_relaxed);
 }
 
 bool log_level_parse(const char *text, enum log_level *out)
@@ -57,7 +63,7 @@ static void write_line(enum log_level level, const char *message, const struct l
 void log_write(enum log_level level, const char *message, const struct log_field *fields,
                size_t count)
 {
-    if (level < log_state.lowest)
+    if ((int)level < atomic_load_explicit(&log_state.lowest, memory_order_relaxed))
         return;
     const int kept = errno; /* a log line must not change the story of its caller */
     const uint64_t now_ms = read_ms(CLOCK_MONOTONIC);

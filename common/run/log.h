@@ -39,6 +39,8 @@ static inline struct log_field log_err(enum err err)
 
 /* Before threads start. `program` is printed as prog=. */
 void log_init(const char *program, enum log_level lowest);
+/* Another level from now on; any thread. */
+void log_lowest(enum log_level lowest);
 /* "debug", "info", "warn", "error"; false for anything else. */
 bool log_level_parse(const char *text, enum log_level *out);
 void log_write(enum log_level level, const char *message, const struct log_field *fields,

@@ -83,6 +83,27 @@ static enum err use_key(SSL_CTX *tls, const char *path)
     return err;
 }
 
+/* A ticket remembers that a certificate was good, not by whom: under another CA file no old ticket
+ * may let anyone in. */
+static enum err resume_under(SSL_CTX *tls, const char *ca_file)
+{
+    unsigned char bytes[4096], digest[EVP_MAX_MD_SIZE];
+    unsigned length = 0;
+    int got = 0;
+    BIO *file = BIO_new_file(ca_file, "rb");
+    EVP_MD_CTX *hash = EVP_MD_CTX_new();
+    CHECK(hash != NULL && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1);
+    while (file != NULL && (got = BIO_read(file, bytes, sizeof(bytes))) > 0)
+        CHECK(EVP_DigestUpdate(hash, bytes, (size_t)got) == 1);
+    CHECK(EVP_DigestFinal_ex(hash, digest, &length) == 1);
+    EVP_MD_CTX_free(hash);
+    (void)BIO_free(file);
+    if (file == NULL || got < 0)
+        return refuse("client CA cannot be read", ca_file);
+    CHECK(SSL_CTX_set_session_id_context(tls, digest, length) == 1);
+    return ERR_OK;
+}
+
 static enum err ask_clients(SSL_CTX *tls, const char *ca_file)
 {
     if (SSL_CTX_load_verify_locations(tls, ca_file, NULL) != 1)
@@ -93,7 +114,7 @@ static enum err ask_clients(SSL_CTX *tls, const char *ca_file)
     SSL_CTX_set_client_CA_list(tls, names);
     SSL_CTX_set_verify(tls, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
     SSL_CTX_set_verify_depth(tls, 4);
-    return ERR_OK;
+    return resume_under(tls, ca_file);
 }
 
 static void set_policy(SSL_CTX *tls)

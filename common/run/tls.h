@@ -14,5 +14,6 @@ struct tls_options {
                                      verified */
 };
 
-/* ERR_CONFIG with the reason logged (which file, what is wrong). */
+/* Tickets are sealed with keys of this context alone, unless tls_tickets_use gives it others.
+ * ERR_CONFIG with the reason logged (which file, what is wrong). */
 enum err WARN_UNUSED tls_server_new(const struct tls_options *options, SSL_CTX **out);

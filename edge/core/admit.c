@@ -50,6 +50,9 @@ static struct span ip_of_peer(struct span peer)
 /* Own region where none is named; region_count where the name is unknown. */
 static uint32_t home_of(const struct admit_rules *rules, struct span home)
 {
+#ifdef TRIBUTARY_BREAK_HOME_IGNORED
+    home = (struct span){0};
+#endif
     if (home.data == NULL)
         return rules->own_region;
     for (uint32_t i = 0; i < rules->region_count; i++)
@@ -73,6 +76,19 @@ static size_t put_field(uint8_t *at, struct span field)
 static void make_key(const struct admit_rules *rules, const struct admit_request *request,
                      const struct click_json_click *sent, uint8_t out_key[HASH_CLICK_BYTES])
 {
+#ifdef TRIBUTARY_BREAK_KEY_WITHOUT_AD
+    struct click_json_click adless = *sent;
+    adless.ad_id = span_of_text("ad");
+    sent = &adless;
+#endif
+#ifdef TRIBUTARY_BREAK_KEY_OF_FILLED_FIELDS
+    struct click_json_click filled = *sent;
+    if (filled.ip_address.data == NULL)
+        filled.ip_address = request->peer_ip;
+    if (filled.user_agent.data == NULL)
+        filled.user_agent = request->user_agent;
+    sent = &filled;
+#endif
     if (sent->click_id.length > 0) {
         hash_click_key(rules->secret, HASH_ID_CLICK, sent->ad_id, sent->click_id, 0, out_key);
         return;

@@ -127,10 +127,17 @@ bool send_window_floor(struct send_window *w, uint32_t reader, const struct send
         heard.finished = true;
     }
     struct send_reader *r = &w->readers[reader];
+#ifdef TRIBUTARY_BREAK_OLD_STORE_FLOOR_KEPT
+    if (r->heard)
+        r->store_id = heard.store_id;
+#endif
     if (!r->heard || r->store_id != heard.store_id || heard.floor > r->floor)
         *r = heard;
     else if (heard.floor == r->floor)
         r->finished = heard.finished;
+#ifdef TRIBUTARY_BREAK_GAP_NOT_RESENT
+    gap = false;
+#endif
     if (!gap || r->floor >= w->next)
         return false;
     if (w->went_back && now_ms - w->went_back_ms < SEND_WINDOW_BACK_MS)
@@ -157,6 +164,20 @@ uint64_t send_window_trim(const struct send_window *w)
         uint64_t floor = w->readers[i].heard ? w->readers[i].floor : 0;
         trim = floor < trim ? floor : trim;
     }
+#ifdef TRIBUTARY_BREAK_TRIM_AT_HIGHEST_FLOOR
+    trim = 0;
+    for (uint32_t i = 0; i < w->reader_count; i++)
+        trim = w->readers[i].floor > trim ? w->readers[i].floor : trim;
+#endif
+#ifdef TRIBUTARY_BREAK_TRIM_AT_PUBACK
+    trim = w->acked;
+#endif
+#ifdef TRIBUTARY_BREAK_TRIM_PAST_UNHEARD
+    trim = w->end;
+    for (uint32_t i = 0; i < w->reader_count; i++)
+        if (w->readers[i].heard && w->readers[i].floor < trim)
+            trim = w->readers[i].floor;
+#endif
     return trim;
 }
 

@@ -86,6 +86,8 @@ enum err spool_line_read(struct span key, struct span value, struct spool_line *
     struct span home = reader_bytes(&k, reader_u8(&k));
     if (!reader_at_end(&k) || home.length < 1 || home.length > LIMIT_REGION_NAME_BYTES)
         return ERR_FORMAT;
+    if (memchr(home.data, '\0', home.length) != NULL)
+        return ERR_FORMAT; /* damage: a name that its own key could not be made of again */
     memcpy(line.home, home.data, home.length);
 
     struct reader r;

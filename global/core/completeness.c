@@ -71,9 +71,15 @@ enum completeness_verdict completeness_judge(struct completeness_book *book,
 {
     uint64_t print = fingerprint(total);
     book->announced = true;
+#ifdef TRIBUTARY_BREAK_TOTALS_NOT_COMPARED
+    whole = true;
+#endif
     if (!whole && !completeness_sums_match(&book->own, total) && !met_before(book, print))
         return COMPLETENESS_WANTED;
     remember(book, print);
+#ifdef TRIBUTARY_BREAK_COMPLETE_WITH_EDGE_MISSING
+    sound = true;
+#endif
     if (sound)
         book->complete = true;
     return book->complete ? COMPLETENESS_MET : COMPLETENESS_HELD;

@@ -1,15 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0
- * query: what GET /v1/stats asks, strictly read. */
+ * query: what GET /v1/stats, /v1/top and /v1/ads ask, strictly read. */
 #include "global/core/query.h"
+
+#include "global/core/query_time.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 
-enum parameter { AD_ID, WINDOW, START, END, CONSISTENCY, PARAMETERS };
+#define LIMIT_MAX     1000u
+#define LIMIT_DEFAULT 100u
+#define LIMIT_TOP     10u
 
-static const char *const parameter_names[PARAMETERS] = {
-    [AD_ID] = "ad_id", [WINDOW] = "window",           [START] = "start",
-    [END] = "end",     [CONSISTENCY] = "consistency",
+enum parameter { AD_ID, WINDOW, START, END, CONSISTENCY, FILL, LIMIT, PREFIX, CURSOR, PARAMETERS };
+
+#define OF(route) (1u << (route))
+
+static const struct {
+    const char *name;
+    unsigned known, required; /* by which routes */
+} parameters[PARAMETERS] = {
+    [AD_ID] = {"ad_id", OF(QUERY_STATS), OF(QUERY_STATS)},
+    [WINDOW] = {"window", OF(QUERY_STATS), OF(QUERY_STATS)},
+    [START] = {"start", OF(QUERY_STATS) | OF(QUERY_TOP), OF(QUERY_STATS) | OF(QUERY_TOP)},
+    [END] = {"end", OF(QUERY_STATS) | OF(QUERY_TOP), OF(QUERY_STATS) | OF(QUERY_TOP)},
+    [CONSISTENCY] = {"consistency", OF(QUERY_STATS) | OF(QUERY_TOP), 0},
+    [FILL] = {"fill", OF(QUERY_STATS), 0},
+    [LIMIT] = {"limit", OF(QUERY_TOP) | OF(QUERY_ADS), 0},
+    [PREFIX] = {"prefix", OF(QUERY_ADS), 0},
+    [CURSOR] = {"cursor", OF(QUERY_ADS), 0},
 };
 
 static bool PRINTF_LIKE(3, 4)
@@ -82,33 +100,57 @@ static bool decode(const char *text, size_t length, const char *name, uint8_t *o
     return true;
 }
 
-static bool take_ad(const char *text, size_t length, struct query *out, struct query_fault *fault)
+static bool take_id(const char *text, size_t length, const char *name, char *out,
+                    size_t *out_length, struct query_fault *fault)
 {
-    uint8_t *ad = (uint8_t *)out->ad_id;
-    if (!decode(text, length, "ad_id", ad, LIMIT_ID_BYTES, &out->ad_id_length, fault))
+    uint8_t *id = (uint8_t *)out;
+    if (!decode(text, length, name, id, LIMIT_ID_BYTES, out_length, fault))
         return false;
-    if (out->ad_id_length == SIZE_MAX)
-        return refuse(fault, "ad_id", "must be at most %d bytes of UTF-8", LIMIT_ID_BYTES);
-    if (out->ad_id_length == 0)
-        return refuse(fault, "ad_id", "must not be empty");
-    for (size_t i = 0; i < out->ad_id_length;) {
-        size_t step = utf8_length(ad + i, out->ad_id_length - i);
+    if (*out_length == SIZE_MAX)
+        return refuse(fault, name, "must be at most %d bytes of UTF-8", LIMIT_ID_BYTES);
+    if (*out_length == 0)
+        return refuse(fault, name, "must not be empty");
+    for (size_t i = 0; i < *out_length;) {
+        size_t step = utf8_length(id + i, *out_length - i);
         if (step == 0)
-            return refuse(fault, "ad_id", "must be valid UTF-8");
-        if (ad[i] < 0x20 || ad[i] == 0x7F)
-            return refuse(fault, "ad_id", "must not contain control characters");
+            return refuse(fault, name, "must be valid UTF-8");
+        if (id[i] < 0x20 || id[i] == 0x7F)
+            return refuse(fault, name, "must not contain control characters");
         i += step;
     }
-    out->ad_id[out->ad_id_length] = '\0';
+    id[*out_length] = '\0';
     return true;
+}
+
+static bool take_limit(const char *word, struct query *out)
+{
+    size_t length = strlen(word);
+    out->limit = 0;
+    for (size_t i = 0; i < length; i++) {
+        if (word[i] < '0' || word[i] > '9' || length > 4)
+            return false;
+        out->limit = out->limit * 10 + (uint32_t)(word[i] - '0');
+    }
+    return out->limit >= 1 && out->limit <= LIMIT_MAX;
+}
+
+static bool take_cursor(const char *word, struct query *out)
+{
+    out->has_cursor = strlen(word) == 16;
+    for (size_t i = 0; out->has_cursor && i < 16; i++) {
+        int value = hex_value(word[i]);
+        out->has_cursor = value >= 0;
+        out->cursor = out->cursor << 4 | (uint64_t)(value & 15);
+    }
+    return out->has_cursor;
 }
 
 static bool take_word(const char *text, size_t length, enum parameter parameter, struct query *out,
                       struct query_fault *fault)
 {
-    char word[16];
+    char word[24];
     size_t used = 0;
-    const char *name = parameter_names[parameter];
+    const char *name = parameters[parameter].name;
     if (!decode(text, length, name, (uint8_t *)word, sizeof(word) - 1, &used, fault))
         return false;
     word[used == SIZE_MAX ? 0 : used] = '\0';
@@ -117,6 +159,17 @@ static bool take_word(const char *text, size_t length, enum parameter parameter,
     if (parameter == WINDOW)
         return minute_window_parse(word, &out->window) ||
                refuse(fault, name, "must be one of 1m, 5m, 1h, 1d");
+    if (parameter == FILL) {
+        out->fill_none = strcmp(word, "none") == 0;
+        return out->fill_none || strcmp(word, "zero") == 0 ||
+               refuse(fault, name, "must be one of zero, none");
+    }
+    if (parameter == LIMIT)
+        return take_limit(word, out) ||
+               refuse(fault, name, "must be a whole number from 1 to %u", LIMIT_MAX);
+    if (parameter == CURSOR)
+        return take_cursor(word, out) ||
+               refuse(fault, name, "must be the `next` of an earlier answer");
     if (strcmp(word, "eventual") == 0)
         out->consistency = QUERY_EVENTUAL;
     else if (strcmp(word, "complete") == 0)
@@ -128,16 +181,21 @@ static bool take_word(const char *text, size_t length, enum parameter parameter,
     return true;
 }
 
-/* Whole seconds since 1970; a whole number of minutes is asked for later, with the window. */
+/* Unix seconds or RFC 3339; alignment is asked for later, with the window. */
 static bool take_time(const char *text, size_t length, const char *name, uint64_t *out_s,
                       struct query_fault *fault)
 {
     /* The last window of the year 9999 ends here. */
     const uint64_t latest_s = (LIMIT_TIMESTAMP_MS_MAX + 1) / 1000;
-    uint8_t digits[20];
+    uint8_t digits[40];
     size_t used = 0;
     if (!decode(text, length, name, digits, sizeof(digits), &used, fault))
         return false;
+    if (used != SIZE_MAX && used > 4 && digits[4] == '-')
+        return query_time_rfc3339(span_of(digits, used), out_s) ||
+               refuse(fault, name,
+                      "must be Unix seconds or an RFC 3339 time of whole seconds from 1970 on, as "
+                      "2026-01-31T00:00:00Z or 2026-01-31T01:00:00%%2B01:00");
     uint64_t value = 0;
     bool integer = used > 0;
     for (size_t i = 0; used != SIZE_MAX && i < used && integer; i++) {
@@ -146,7 +204,7 @@ static bool take_time(const char *text, size_t length, const char *name, uint64_
             value = value * 10 + (uint64_t)(digits[i] - '0');
     }
     if (!integer)
-        return refuse(fault, name, "must be a whole number of Unix seconds");
+        return refuse(fault, name, "must be a whole number of Unix seconds, or an RFC 3339 time");
     if (used == SIZE_MAX || value > latest_s)
         return refuse(fault, name, "must be Unix seconds (not milliseconds), at most %llu",
                       (unsigned long long)latest_s);
@@ -188,32 +246,51 @@ static void printable(const char *text, size_t length, char *out, size_t size)
     out[n] = '\0';
 }
 
-static bool take_pair(const char *text, size_t length, bool seen[PARAMETERS], uint64_t times[2],
-                      struct query *out, struct query_fault *fault)
+static bool refuse_unknown(enum query_route route, const char *text, size_t length,
+                           struct query_fault *fault)
+{
+    char name[32];
+    char known[128] = "";
+    size_t used = 0;
+    printable(text, length, name, sizeof(name));
+    for (enum parameter p = 0; p < PARAMETERS; p++)
+        if ((parameters[p].known & OF(route)) != 0)
+            used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s",
+                                     used > 0 ? ", " : "", parameters[p].name);
+    CHECK(used < sizeof(known));
+    if (used == 0)
+        return refuse(fault, name, "unknown parameter; this resource takes no parameters");
+    return refuse(fault, name, "unknown parameter; known are %s", known);
+}
+
+static bool take_pair(enum query_route route, const char *text, size_t length,
+                      bool seen[PARAMETERS], uint64_t times[2], struct query *out,
+                      struct query_fault *fault)
 {
     const char *equals = memchr(text, '=', length);
     size_t name_length = equals == NULL ? length : (size_t)(equals - text);
     const char *value = equals == NULL ? text + length : equals + 1;
     size_t value_length = equals == NULL ? 0 : length - name_length - 1;
     enum parameter parameter = 0;
-    while (parameter < PARAMETERS && (strlen(parameter_names[parameter]) != name_length ||
-                                      memcmp(parameter_names[parameter], text, name_length) != 0))
+    while (parameter < PARAMETERS && (strlen(parameters[parameter].name) != name_length ||
+                                      memcmp(parameters[parameter].name, text, name_length) != 0))
         parameter++;
-    if (parameter == PARAMETERS) {
-        char name[32];
-        printable(text, name_length, name, sizeof(name));
-        return refuse(fault, name,
-                      "unknown parameter; known are ad_id, window, start, end, consistency");
-    }
-    const char *name = parameter_names[parameter];
+    if (parameter == PARAMETERS || (parameters[parameter].known & OF(route)) == 0)
+        return refuse_unknown(route, text, name_length, fault);
+    const char *name = parameters[parameter].name;
     if (seen[parameter])
         return refuse(fault, name, "must be given once");
     seen[parameter] = true;
     switch (parameter) {
     case AD_ID:
-        return take_ad(value, value_length, out, fault);
+        return take_id(value, value_length, name, out->ad_id, &out->ad_id_length, fault);
+    case PREFIX:
+        return take_id(value, value_length, name, out->prefix, &out->prefix_length, fault);
     case WINDOW:
     case CONSISTENCY:
+    case FILL:
+    case LIMIT:
+    case CURSOR:
         return take_word(value, value_length, parameter, out, fault);
     case START:
     case END:
@@ -224,22 +301,30 @@ static bool take_pair(const char *text, size_t length, bool seen[PARAMETERS], ui
     return false;
 }
 
-bool query_parse(const char *text, struct query *out, struct query_fault *out_fault)
+bool query_parse_for(enum query_route route, const char *text, struct query *out,
+                     struct query_fault *out_fault)
 {
     bool seen[PARAMETERS] = {false};
     uint64_t times[2] = {0, 0};
-    *out = (struct query){.consistency = QUERY_EVENTUAL};
+    *out = (struct query){.consistency = QUERY_EVENTUAL, .window = MINUTE_WINDOW_1M};
+    out->limit = route == QUERY_TOP ? LIMIT_TOP : LIMIT_DEFAULT;
     if (strlen(text) > LIMIT_QUERY_BYTES)
         return refuse(out_fault, "query", "must be at most %d bytes", LIMIT_QUERY_BYTES);
     while (*text != '\0') {
         size_t length = strcspn(text, "&");
-        if (length > 0 && !take_pair(text, length, seen, times, out, out_fault))
+        if (length > 0 && !take_pair(route, text, length, seen, times, out, out_fault))
             return false;
         text += length;
         text += *text == '&';
     }
-    for (enum parameter p = 0; p < CONSISTENCY; p++)
-        if (!seen[p])
-            return refuse(out_fault, parameter_names[p], "is required");
-    return check_span(out, times[0], times[1], out_fault);
+    for (enum parameter p = 0; p < PARAMETERS; p++)
+        if (!seen[p] && (parameters[p].required & OF(route)) != 0)
+            return refuse(out_fault, parameters[p].name, "is required");
+    return (parameters[END].required & OF(route)) == 0 ||
+           check_span(out, times[0], times[1], out_fault);
+}
+
+bool query_parse(const char *text, struct query *out, struct query_fault *out_fault)
+{
+    return query_parse_for(QUERY_STATS, text, out, out_fault);
 }

@@ -107,6 +107,7 @@ def result_rows(cluster, sent, verdict, calm, answers, fresh):
         ("accepted", number(sent["accepted"]), f"{replicated:.1f} % replicated when answered, the rest spooled"),
         ("sent again on purpose", number(sent["repeated"]), "to the same edge, to another, through the other region"),
         ("unknown, sent again", number(sent["unknown_attempts"]), "requests whose connection died"),
+        ("duplicates", number(sum_of(metrics, "tributary_global_region_duplicate")), "found by the folds, by the key of the click"),
         ("counted by the globe", number(verdict["counted"]), f"{verdict['ads']:,} ads, probes included"),
         ("LOST", number(verdict["lost"]), "accepted but not counted"),
         ("COUNTED TWICE", number(verdict["double"]), ""),

@@ -180,6 +180,10 @@ static void add_total(struct draft *d, uint32_t minute)
         d->totals = base_realloc(d->totals, d->total_capacity * sizeof(*d->totals));
     }
     struct minute_table *t = horizon_find(&d->fold->horizon, minute);
+#ifdef TRIBUTARY_BREAK_TOTALS_OF_TOUCHED_MINUTES
+    if (t == NULL)
+        return;
+#endif
     d->totals[d->total_count++] =
         t == NULL ? (struct partial_total){.minute = minute} : *horizon_total(t);
 }

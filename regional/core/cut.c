@@ -43,6 +43,9 @@ static void put_redo(struct fold *f, struct cut *out)
             continue;
         uint8_t key[REDO_KEY_BYTES];
         redo_key(key, f->options.partition, t->minute, f->cut);
+#ifdef TRIBUTARY_BREAK_REDO_BY_CUT_ALONE
+        redo_key(key, f->options.partition, f->horizon.tables[0]->minute, f->cut);
+#endif
         struct cut_put *put = add_put(out, CUT_TABLE_REDO, key, sizeof(key));
         redo_write(&put->value, f, t, f->cut);
         horizon_cut(t);

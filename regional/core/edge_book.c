@@ -92,9 +92,20 @@ enum line_verdict line_judge(const struct line *l, const struct segment_head *he
         return LINE_BELOW_LOW;
     if (head->last < floor || (head->last == floor && head->first < floor))
         return LINE_REPEAT;
+#ifdef TRIBUTARY_BREAK_GAP_FOLDED
+    if (head->first > floor)
+        return LINE_TAKE;
+#endif
+#ifdef TRIBUTARY_BREAK_STRADDLING_REFUSED
+    if (head->first < floor)
+        return LINE_REPEAT;
+#endif
     if (head->first > floor)
         return LINE_GAP;
     *out_skip = floor - head->first;
+#ifdef TRIBUTARY_BREAK_STRADDLING_COUNTED_TWICE
+    *out_skip = 0;
+#endif
     return LINE_TAKE;
 }
 

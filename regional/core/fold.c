@@ -46,6 +46,10 @@ uint32_t fold_closed_below(const struct fold *f)
 
 uint32_t fold_expired_below(const struct fold *f)
 {
+#ifdef TRIBUTARY_BREAK_EXPIRY_BY_MESSAGE_TIME
+    if (f->watermark_ms != 0)
+        return watermark_expired_below(f->stream_ms, f->options.horizon_minutes);
+#endif
     uint32_t below = watermark_expired_below(f->watermark_ms, f->options.horizon_minutes);
     /* A table that is gone stays gone, even when a restart brings a longer horizon. */
     return below > f->retired_below ? below : f->retired_below;
@@ -66,6 +70,10 @@ uint32_t fold_day(const struct fold *f)
 
 bool fold_wants_cut(const struct fold *f, uint64_t time_ms)
 {
+#ifdef TRIBUTARY_BREAK_CUT_WHEN_SECOND_GROWS
+    if (time_ms / 1000 < f->cut_second)
+        return false;
+#endif
     return f->uncut && time_ms / 1000 != f->cut_second;
 }
 
@@ -124,6 +132,12 @@ static void fold_click(struct fold *f, const struct segment_hot *hot, struct fol
         carry(f, &f->counts.expired);
         return;
     }
+#ifdef TRIBUTARY_BREAK_LATE_CLICK_CARRIED
+    if (hot->minute < fold_closed_below(f)) {
+        carry(f, &f->counts.expired);
+        return;
+    }
+#endif
     struct minute_table *t = horizon_open(&f->horizon, hot->minute);
     struct bucket *row = open_row(f, t, ad, ad_id);
     if (bucket_is_full(row)) {
@@ -194,6 +208,11 @@ static void take_numbers(struct fold *f, const struct segment_head *head, struct
 /* Older epochs that we did not know hold the edge's clock until they are folded (design 4.8). */
 static void list_older(struct edge *edge, const struct segment_head *head, uint64_t now_ms)
 {
+#ifdef TRIBUTARY_BREAK_OLDER_EPOCHS_IGNORED
+    now_ms += head->older_count;
+    if (now_ms > 0)
+        return;
+#endif
     for (uint32_t i = 0; i < head->older_count; i++) {
         if (head->older[i] == 0 || head->older[i] == head->epoch)
             continue;
@@ -256,6 +275,14 @@ static enum err fold_segment(struct fold *f, const struct fold_message *m,
     struct line *l = edge == NULL ? NULL : edge_book_line(edge, head->epoch);
     uint64_t skip = 0;
     enum line_verdict verdict = line_judge(l, head, &skip);
+#ifdef TRIBUTARY_BREAK_FIRST_NUMBER_ADOPTED
+    if (verdict == LINE_BELOW_LOW) {
+        l = edge_book_open_line(edge_book_open(&f->edges, head->edge), head->epoch, m->time_ms);
+        l->floor = head->low;
+        verdict = line_judge(l, head, &skip);
+        edge = edge_book_find(&f->edges, head->edge);
+    }
+#endif
     if (verdict == LINE_BELOW_LOW)
         return ERR_BELOW_LOW;
     if (verdict == LINE_REPEAT || is_echo(l, head, verdict, m->time_ms)) {
@@ -290,6 +317,9 @@ static enum err fold_segment(struct fold *f, const struct fold_message *m,
     l->heard_ms = base_max_u64(l->heard_ms, m->time_ms);
     l->accepted = base_max_u64(l->accepted, head->accepted);
     edge->newest_epoch = head->newest_epoch;
+#ifdef TRIBUTARY_BREAK_END_BEFORE_NUMBERS
+    l->finished |= verdict == LINE_GAP && head->fin;
+#endif
     if (verdict == LINE_GAP) {
         l->gap_first = base_max_u64(l->gap_first, head->first);
         f->counts.gaps++;
@@ -317,8 +347,11 @@ static void apply_write_off(struct edge *edge, uint64_t epoch, uint64_t now_ms)
     }
     if (epoch == 0 || edge->newest_epoch == epoch)
         edge->newest_epoch = 0;
-    /* Only who gives up the whole edge may call minutes complete without it: one that lost an epoch
-     * with its disk may be numbering clicks in a new one that we cannot hear yet. */
+        /* Only who gives up the whole edge may call minutes complete without it: one that lost an
+         * epoch with its disk may be numbering clicks in a new one that we cannot hear yet. */
+#ifdef TRIBUTARY_BREAK_EPOCH_GIVES_UP_EDGE
+    epoch = 0;
+#endif
     if (!is_live && epoch == 0) {
         edge->given_up = true;
         edge->missing = false;

@@ -101,8 +101,8 @@ enum err WARN_UNUSED fold_step(struct fold *f, const struct fold_message *m);
 uint32_t fold_closed_below(const struct fold *f);
 uint32_t fold_expired_below(const struct fold *f);
 
-/* The watermark is seen for the first time: totals are due from the minute that is open now, not from the one
- * that is open when the first partial happens to be made. */
+/* The watermark is seen for the first time: totals are due from the minute that is open now, not
+ * from the one that is open when the first partial happens to be made. */
 void fold_begin_totals(struct fold *f);
 
 /* UTC day of stream time, for names. */

@@ -122,8 +122,13 @@ static bool apply_clicks(struct fold *f, struct minute_table *t, struct reader *
         return false;
     for (uint64_t i = 0; i < count; i++) {
         uint64_t ad = reader_varint(&indices);
+#ifdef TRIBUTARY_BREAK_KEYS_NOT_RELOADED
+        const uint8_t other[HASH_CLICK_BYTES] = {(uint8_t)i, (uint8_t)f->horizon.keys, 1};
+        (void)dedupe_add(&t->keys, other);
+#else
         if (ad >= ad_count || !dedupe_add(&t->keys, keys.data + i * HASH_CLICK_BYTES))
             return false;
+#endif
         struct bucket *row = &t->rows[rows[ad]];
         f->horizon.keys++;
         row->counted++;

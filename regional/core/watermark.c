@@ -39,6 +39,13 @@ uint64_t watermark_advance(struct edge_book *book, uint64_t now_ms, uint64_t wat
         /* Once missing, an edge comes back only when its clock has reached the watermark: what it
          * accepted meanwhile lies in minutes that were told with it missing. A clock of 0 is none.
          */
+#ifdef TRIBUTARY_BREAK_SILENT_EDGE_FORGOTTEN
+        if (!is_present && !edge->missing)
+            continue;
+#endif
+#ifdef TRIBUTARY_BREAK_MISSING_EDGE_BACK_EARLY
+        edge->missing = edge->missing && !is_present;
+#endif
         if (!is_present)
             edge->missing = true;
         else if (edge->missing && clock_ms > 0 && clock_ms >= watermark_ms)
@@ -50,6 +57,9 @@ uint64_t watermark_advance(struct edge_book *book, uint64_t now_ms, uint64_t wat
     }
     if (!is_held)
         return watermark_ms;
+#ifdef TRIBUTARY_BREAK_WATERMARK_FALLS
+    return base_min_u64(least_ms, now_ms);
+#endif
     return base_max_u64(watermark_ms, base_min_u64(least_ms, now_ms));
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * fuzz_seeds FOLDER: writes corpus seeds of the wire formats into FOLDER/<what>/; always the same
  * bytes. */
+#include "edge/core/spool_record.h"
 #include "proto/control.h"
 #include "proto/floor.h"
 #include "proto/partial.h"
@@ -70,6 +71,34 @@ static void save_clicks(const char *folder, struct buf *b)
     struct click least = {.ad_id = span_of_text("a"), .user_id = span_of_text("u")};
     click_put(b, &least);
     save(folder, "click", "least", b);
+}
+
+/* As fuzz_spool_record reads them: length and bytes of the key, then the value without checksum. */
+static void save_spool(const char *folder, struct buf *b)
+{
+    struct spool_line line = {
+        .epoch = 77, .partition = 3, .home = "us", .low = 5, .end = 8, .fin = true};
+    struct spool_key key = spool_line_key(&line);
+    struct buf value = {0}, rows = {0};
+    for (unsigned i = 0; i < 2; i++) {
+        struct click c = click_number(i);
+        click_put(&rows, &c);
+    }
+    struct spool_batch batch = {
+        .first = 5, .last = 8, .fin = true, .commit_ms = 1700000000000, .rows = buf_span(&rows)};
+    for (unsigned i = 0; i < 2; i++) {
+        if (i == 0)
+            spool_line_put(&value, &line);
+        else
+            spool_batch_put(&value, &batch);
+        buf_clear(b);
+        buf_put_u8(b, (uint8_t)key.length);
+        buf_put(b, key.bytes, key.length);
+        buf_put(b, value.data + 8, value.length - 8);
+        save(folder, "spool_record", i == 0 ? "line" : "batch", b);
+    }
+    buf_done(&value);
+    buf_done(&rows);
 }
 
 static void save_segments(const char *folder, struct buf *b)
@@ -200,6 +229,7 @@ int main(int argc, char **argv)
     }
     struct buf b = {0};
     save_clicks(argv[1], &b);
+    save_spool(argv[1], &b);
     buf_clear(&b);
     save_segments(argv[1], &b);
     buf_clear(&b);

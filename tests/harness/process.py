@@ -76,6 +76,7 @@ class Process:
         self.wanted = False  # it should be running now
         self.wrap = []       # a command that runs ours, under the same pid
         self.environment = {}
+        self.pass_files = []  # descriptors that it inherits
 
     def command(self):
         raise NotImplementedError
@@ -98,7 +99,7 @@ class Process:
         self.prepare()
         with open(self.log, "ab") as log:
             self.child = subprocess.Popen([*self.wrap, *self.command()], stdin=subprocess.DEVNULL, stdout=log,
-                                          stderr=subprocess.STDOUT, preexec_fn=_die_with_parent,
+                                          stderr=subprocess.STDOUT, preexec_fn=_die_with_parent, pass_fds=self.pass_files,
                                           env={**os.environ, **self.environment})
         self.wanted = True
 

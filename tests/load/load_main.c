@@ -7,6 +7,7 @@
 
 #include <getopt.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,74 +42,53 @@ struct line {
     const char *global, *samples, *ledger;
     unsigned count;
     uint32_t interval_ms, poll_ms;
+    bool json, quiet;
 };
 
-enum line_option {
-    O_EDGE = 256,
-    O_CA,
-    O_LEDGER,
-    O_SECONDS,
-    O_CLICKS,
-    O_RATE,
-    O_CONNECTIONS,
-    O_STREAMS,
-    O_ADS,
-    O_ZIPF,
-    O_SINGLE,
-    O_BATCH,
-    O_RETRY,
-    O_HOME,
-    O_LATE,
-    O_REPLICATED,
-    O_TIMEOUT,
-    O_DRAIN,
-    O_SEED,
-    O_LATENCIES,
-    O_JSON,
-    O_QUIET,
-    O_GLOBAL,
-    O_COUNTS,
-    O_WAIT,
-    O_SETTLE,
-    O_SAMPLES,
-    O_COUNT,
-    O_INTERVAL,
-    O_POLL,
-    O_HELP
-};
+enum kind { FLAG, TEXT, REAL, WHOLE, LARGE, EDGE, LEDGER, BATCH, HELP };
 
-static const struct option options[] = {{"edge", 1, 0, O_EDGE},
-                                        {"ca", 1, 0, O_CA},
-                                        {"ledger", 1, 0, O_LEDGER},
-                                        {"seconds", 1, 0, O_SECONDS},
-                                        {"clicks", 1, 0, O_CLICKS},
-                                        {"rate", 1, 0, O_RATE},
-                                        {"connections", 1, 0, O_CONNECTIONS},
-                                        {"streams", 1, 0, O_STREAMS},
-                                        {"ads", 1, 0, O_ADS},
-                                        {"zipf", 1, 0, O_ZIPF},
-                                        {"single-permille", 1, 0, O_SINGLE},
-                                        {"batch", 1, 0, O_BATCH},
-                                        {"retry-permille", 1, 0, O_RETRY},
-                                        {"home-permille", 1, 0, O_HOME},
-                                        {"late-permille", 1, 0, O_LATE},
-                                        {"replicated-permille", 1, 0, O_REPLICATED},
-                                        {"timeout-ms", 1, 0, O_TIMEOUT},
-                                        {"drain-seconds", 1, 0, O_DRAIN},
-                                        {"seed", 1, 0, O_SEED},
-                                        {"latencies", 1, 0, O_LATENCIES},
-                                        {"json", 0, 0, O_JSON},
-                                        {"quiet", 0, 0, O_QUIET},
-                                        {"global", 1, 0, O_GLOBAL},
-                                        {"counts", 1, 0, O_COUNTS},
-                                        {"wait-seconds", 1, 0, O_WAIT},
-                                        {"settle-seconds", 1, 0, O_SETTLE},
-                                        {"samples", 1, 0, O_SAMPLES},
-                                        {"count", 1, 0, O_COUNT},
-                                        {"interval-ms", 1, 0, O_INTERVAL},
-                                        {"poll-ms", 1, 0, O_POLL},
-                                        {"help", 0, 0, O_HELP},
-                                        {0}};
+/* One row an option: where its value goes, and what it may be. */
+static const struct line_option {
+    const char *name;
+    enum kind kind;
+    size_t offset;
+    double low, high;
+} rows[] = {
+#define AT(member) offsetof(struct line, member)
+    {"edge", EDGE, 0, 0, 0},
+    {"ledger", LEDGER, 0, 0, 0},
+    {"batch", BATCH, 0, 0, 0},
+    {"help", HELP, 0, 0, 0},
+    {"ca", TEXT, AT(send.ca_file), 0, 0},
+    {"latencies", TEXT, AT(send.latencies_file), 0, 0},
+    {"global", TEXT, AT(global), 0, 0},
+    {"counts", TEXT, AT(check.counts_file), 0, 0},
+    {"samples", TEXT, AT(samples), 0, 0},
+    {"json", FLAG, AT(json), 0, 0},
+    {"quiet", FLAG, AT(quiet), 0, 0},
+    {"seconds", REAL, AT(send.seconds), 0, 1e6},
+    {"rate", REAL, AT(send.rate), 0, 1e9},
+    {"zipf", REAL, AT(send.mix.zipf), 0, 5},
+    {"drain-seconds", REAL, AT(send.drain_seconds), 0, 1e6},
+    {"wait-seconds", REAL, AT(check.wait_seconds), 0, 1e6},
+    {"settle-seconds", REAL, AT(check.settle_seconds), 0, 1e6},
+    {"clicks", LARGE, AT(send.clicks), 1, 1e12},
+    {"seed", LARGE, AT(send.mix.seed), 0, 1e15},
+    {"connections", WHOLE, AT(send.connections), 1, 1000},
+    {"streams", WHOLE, AT(send.streams), 1, 100},
+    {"ads", WHOLE, AT(send.mix.ads), 1, 800000},
+    {"single-permille", WHOLE, AT(send.mix.single_permille), 0, 1000},
+    {"late-permille", WHOLE, AT(send.mix.late_permille), 0, 900},
+    {"retry-permille", WHOLE, AT(send.repeat_permille), 0, 1000},
+    {"home-permille", WHOLE, AT(send.home_permille), 0, 1000},
+    {"replicated-permille", WHOLE, AT(send.replicated_permille), 0, 1000},
+    {"timeout-ms", WHOLE, AT(send.timeout_ms), 1, 600000},
+    {"count", WHOLE, AT(count), 1, 1000000},
+    {"interval-ms", WHOLE, AT(interval_ms), 1, 600000},
+    {"poll-ms", WHOLE, AT(poll_ms), 1, 600000},
+#undef AT
+};
+#define ROWS (sizeof rows / sizeof rows[0])
 
 static double number(const char *text, double low, double high)
 {
@@ -117,11 +97,6 @@ static double number(const char *text, double low, double high)
     if (end == text || *end || value < low || value > high)
         load_die("not a number from %.0f to %.0f: %s", low, high, text);
     return value;
-}
-
-static unsigned whole(const char *text, unsigned low, unsigned high)
-{
-    return (unsigned)number(text, low, high);
 }
 
 static void take_batch(struct load_mix *mix, const char *text)
@@ -145,107 +120,56 @@ static void take_ledger(struct line *line, const char *text)
     line->ledger = line->check.ledgers[line->check.ledger_count++] = text;
 }
 
-static void take(struct line *line, int option, const char *value)
+static void take(struct line *line, const struct line_option *row, const char *value)
 {
-    struct load_send_options *s = &line->send;
-    switch (option) {
-    case O_EDGE:
-        take_edge(s, value);
+    void *at = (char *)line + row->offset;
+    switch (row->kind) {
+    case FLAG:
+        *(bool *)at = true;
         break;
-    case O_CA:
-        s->ca_file = value;
+    case TEXT:
+        *(const char **)at = value;
         break;
-    case O_LEDGER:
+    case REAL:
+        *(double *)at = number(value, row->low, row->high);
+        break;
+    case WHOLE:
+        *(uint32_t *)at = (uint32_t)number(value, row->low, row->high);
+        break;
+    case LARGE:
+        *(uint64_t *)at = (uint64_t)number(value, row->low, row->high);
+        break;
+    case EDGE:
+        take_edge(&line->send, value);
+        break;
+    case LEDGER:
         take_ledger(line, value);
         break;
-    case O_SECONDS:
-        s->seconds = number(value, 0, 1e6);
+    case BATCH:
+        take_batch(&line->send.mix, value);
         break;
-    case O_CLICKS:
-        s->clicks = (uint64_t)number(value, 1, 1e12);
-        break;
-    case O_RATE:
-        s->rate = number(value, 0, 1e9);
-        break;
-    case O_CONNECTIONS:
-        s->connections = whole(value, 1, 1000);
-        break;
-    case O_STREAMS:
-        s->streams = whole(value, 1, 100);
-        break;
-    case O_ADS:
-        s->mix.ads = whole(value, 1, 800000);
-        break;
-    case O_ZIPF:
-        s->mix.zipf = number(value, 0, 5);
-        break;
-    case O_SINGLE:
-        s->mix.single_permille = whole(value, 0, 1000);
-        break;
-    case O_BATCH:
-        take_batch(&s->mix, value);
-        break;
-    case O_RETRY:
-        s->repeat_permille = whole(value, 0, 1000);
-        break;
-    case O_HOME:
-        s->home_permille = whole(value, 0, 1000);
-        break;
-    case O_LATE:
-        s->mix.late_permille = whole(value, 0, 900);
-        break;
-    case O_REPLICATED:
-        s->replicated_permille = whole(value, 0, 1000);
-        break;
-    case O_TIMEOUT:
-        s->timeout_ms = whole(value, 1, 600000);
-        break;
-    case O_DRAIN:
-        s->drain_seconds = number(value, 0, 1e6);
-        break;
-    case O_SEED:
-        s->mix.seed = (uint64_t)number(value, 0, 1e15);
-        break;
-    case O_LATENCIES:
-        s->latencies_file = value;
-        break;
-    case O_JSON:
-        s->json = line->check.json = true;
-        break;
-    case O_QUIET:
-        s->quiet = line->check.quiet = true;
-        break;
-    case O_GLOBAL:
-        line->global = value;
-        break;
-    case O_COUNTS:
-        line->check.counts_file = value;
-        break;
-    case O_WAIT:
-        line->check.wait_seconds = number(value, 0, 1e6);
-        break;
-    case O_SETTLE:
-        line->check.settle_seconds = number(value, 0, 1e6);
-        break;
-    case O_SAMPLES:
-        line->samples = value;
-        break;
-    case O_COUNT:
-        line->count = whole(value, 1, 1000000);
-        break;
-    case O_INTERVAL:
-        line->interval_ms = whole(value, 1, 600000);
-        break;
-    case O_POLL:
-        line->poll_ms = whole(value, 1, 600000);
-        break;
-    case O_HELP:
+    case HELP:
         fputs(help, stdout);
         exit(0);
-    default:
-        fputs(help, stderr);
-        exit(64);
     }
+}
+
+static void read_line(struct line *line, int argc, char **argv)
+{
+    struct option options[ROWS + 1] = {0};
+    for (size_t i = 0; i < ROWS; i++)
+        options[i] = (struct option){.name = rows[i].name,
+                                     .has_arg = rows[i].kind != FLAG && rows[i].kind != HELP,
+                                     .val = (int)i + 1};
+    for (int found; (found = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        if (found < 1 || (size_t)found > ROWS) {
+            fputs(help, stderr);
+            exit(64);
+        }
+        take(line, &rows[found - 1], optarg);
+    }
+    line->send.json = line->check.json = line->json;
+    line->send.quiet = line->check.quiet = line->quiet;
 }
 
 static int run_send(struct line *line)
@@ -313,8 +237,7 @@ int main(int argc, char **argv)
         fputs(help, argc < 2 ? stderr : stdout);
         return argc < 2 ? 64 : 0;
     }
-    for (int option; (option = getopt_long(argc - 1, argv + 1, "", options, NULL)) != -1;)
-        take(&line, option, optarg);
+    read_line(&line, argc - 1, argv + 1);
     if (strcmp(command, "send") == 0)
         return run_send(&line);
     if (strcmp(command, "check") == 0)

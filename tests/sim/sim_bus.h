@@ -58,15 +58,18 @@ bool sim_bus_message(const struct sim_bus_server *s, const char *stream, uint64_
 
 /* For simulations. */
 
-/* Sees every message as the server takes it: stored under stream and seq, or plain (stream NULL). */
+/* Sees every message as the server takes it: stored under stream and seq, or plain (stream NULL).
+ */
 void sim_bus_watch(struct sim_bus_server *s,
-                   void (*spy)(void *context, const char *subject, struct span data, const char *stream, uint64_t seq),
+                   void (*spy)(void *context, const char *subject, struct span data,
+                               const char *stream, uint64_t seq),
                    void *context);
 /* Ends all reads of a stream, as when its consumer is deleted (BUS_READ_END). */
 void sim_bus_end_reads(struct sim_bus_server *s, const char *stream);
 /* When the next delayed publish arrives; UINT64_MAX: none is under way. */
 uint64_t sim_bus_delayed_ms(const struct sim_bus_server *s);
-/* One direction of the link swallows everything: out, what the client says; in, what it would hear. */
+/* One direction of the link swallows everything: out, what the client says; in, what it would hear.
+ */
 void sim_bus_mute(struct bus_port *client, bool out, bool in);
 /* This client's own latency, on top of the server's. */
 void sim_bus_lag(struct bus_port *client, uint64_t ms);
@@ -74,6 +77,7 @@ void sim_bus_lag(struct bus_port *client, uint64_t ms);
 void sim_bus_timeout(struct bus_port *client, uint64_t ms);
 void sim_bus_fuse(struct bus_port *client, struct sim_fuse *fuse);
 /* `ready` is told when poll will have something. */
-void sim_bus_ready(struct bus_port *client, void (*ready)(void *context, uint64_t due_ms), void *context);
+void sim_bus_ready(struct bus_port *client, void (*ready)(void *context, uint64_t due_ms),
+                   void *context);
 /* When poll has something to give; UINT64_MAX: nothing is under way. */
 uint64_t sim_bus_due_ms(struct bus_port *client);

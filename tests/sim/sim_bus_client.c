@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * sim_bus_client: the bus port of one client: its queue, its reads, its link and the sins of that link. */
+ * sim_bus_client: the bus port of one client: its queue, its reads, its link and the sins of that
+ * link. */
 #include "tests/sim/sim_bus_inside.h"
 
 #include <stdlib.h>
@@ -56,7 +57,8 @@ void sim_bus_enqueue(struct sim_bus_client *c, struct bus_event event, struct sp
     wake(c, due_ms);
 }
 
-/* What the client learns only by waiting: due after its time-out, behind whatever happens until then. */
+/* What the client learns only by waiting: due after its time-out, behind whatever happens until
+ * then. */
 static void enqueue_late(struct sim_bus_client *c, struct bus_event event)
 {
     if (c->timeout_ms == 0) {
@@ -116,7 +118,8 @@ static enum err sim_bus_publish(struct bus_port *bus, const char *subject, const
     if (c->mute_out || sins(c, &c->lose, c->sins.lose)) {
         enqueue_late(c, answer); /* nothing arrives */
     } else if (c->sins.delay > 0 && rng_chance(&c->rng, c->sins.delay)) {
-        sim_bus_delay(c->server, subject, msg_id, data, 1 + rng_below(&c->rng, c->sins.delay_ms + 1));
+        sim_bus_delay(c->server, subject, msg_id, data,
+                      1 + rng_below(&c->rng, c->sins.delay_ms + 1));
         enqueue_late(c, answer);
     } else if (st == NULL) {
         answer.err = ERR_BUS_REFUSED;
@@ -235,7 +238,8 @@ static bool poll_message(struct sim_bus_client *c, struct bus_event *out)
     return false;
 }
 
-static void hand_out(struct sim_bus_client *c, const struct sim_bus_queued *q, struct bus_event *out)
+static void hand_out(struct sim_bus_client *c, const struct sim_bus_queued *q,
+                     struct bus_event *out)
 {
     *out = q->event;
     c->current = q->text;

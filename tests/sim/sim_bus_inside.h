@@ -6,7 +6,7 @@
 #include "common/base/rng.h"
 #include "tests/sim/sim_bus.h"
 
-#define SIM_BUS_READS 64
+#define SIM_BUS_READS   64
 #define SIM_BUS_LISTENS 32
 
 struct sim_bus_stored {
@@ -14,7 +14,7 @@ struct sim_bus_stored {
     uint64_t time_ms; /* by the server's clock */
     uint64_t id_hash; /* 0: no message id */
     uint32_t subject_length, id_length, length;
-    bool gone; /* expired */
+    bool gone;  /* expired */
     char *text; /* subject, NUL, id, NUL, data */
 };
 
@@ -86,10 +86,12 @@ static inline struct sim_bus_client *sim_bus_client_of(struct bus_port *bus)
 
 struct sim_bus_stream *sim_bus_stream_named(const struct sim_bus_server *s, const char *name);
 struct sim_bus_stream *sim_bus_stream_for(const struct sim_bus_server *s, const char *subject);
-/* Returns the sequence under which the message lies, that of a repeat within the window included. */
-uint64_t sim_bus_store(struct sim_bus_server *s, struct sim_bus_stream *st, const char *subject, const char *msg_id,
-                       struct span data);
-void sim_bus_delay(struct sim_bus_server *s, const char *subject, const char *msg_id, struct span data, uint64_t ms);
+/* Returns the sequence under which the message lies, that of a repeat within the window included.
+ */
+uint64_t sim_bus_store(struct sim_bus_server *s, struct sim_bus_stream *st, const char *subject,
+                       const char *msg_id, struct span data);
+void sim_bus_delay(struct sim_bus_server *s, const char *subject, const char *msg_id,
+                   struct span data, uint64_t ms);
 bool sim_bus_matches(const char *filter, const char *subject);
 
 /* sim_bus_client.c */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * sim_checks: what must hold at every step, whatever happens. */
+#include "common/base/hash.h"
+#include "edge/edge_pipeline_parts.h" /* what an edge believes is nowhere else to be seen */
+#include "proto/partial.h"
 #include "tests/sim/sim_world.h"
 
 #include <stdlib.h>
@@ -22,6 +25,8 @@ void sim_checks_reopened(struct sim_replica *r)
     struct replica_view view;
     replica_view(r->replica, &view);
     memset(r->watermark_ms, 0, sizeof(r->watermark_ms));
+    memset(r->model_seq, 0, sizeof(r->model_seq));
+    r->model_proofs = 0;
     if (view.store_id != r->promised_store)
         return;
     for (uint32_t i = 0; i < r->promise_count; i++) {
@@ -40,20 +45,23 @@ void sim_checks_reopened(struct sim_replica *r)
 }
 
 /* The watermark says: whatever a known edge accepted before it is folded. */
-static void check_line(struct sim_replica *r, const struct fold *f, const struct sim_incarnation *inc)
+static void check_line(struct sim_replica *r, const struct fold *f,
+                       const struct sim_incarnation *inc)
 {
     struct sim_world *w = r->process.world;
     char name[24];
     (void)snprintf(name, sizeof(name), "edge-%u", inc->edge);
     const struct edge *edge = edge_book_find(&f->edges, name);
-    const struct sim_line *line = &inc->lines[r->region * w->plan.partitions + f->options.partition];
+    const struct sim_line *line =
+        &inc->lines[r->region * w->plan.partitions + f->options.partition];
     if (edge == NULL || !edge->enrolled || line->count == 0)
         return;
     uint64_t floor = floor_in(f, inc->edge, inc->epoch);
     if (floor > line->count + 1)
         sim_violation(w, "floor", "%s has folded %llu numbers of edge-%u, which gave %u",
                       r->process.name, (unsigned long long)floor, inc->edge, line->count);
-    if (edge->missing || edge->given_up || line->lost || inc->written_off || floor >= line->count)
+    if (edge->missing || edge->given_up || line->lost || inc->written_off || inc->unwaited ||
+        floor >= line->count)
         return;
     if (line->attempts[floor].clock_ms < f->watermark_ms)
         sim_violation(w, "watermark", "%s passes %llu, but number %llu of edge-%u is of %llu",
@@ -71,8 +79,12 @@ void sim_checks_replica(struct sim_replica *r)
             sim_violation(w, "watermark-back", "%s: from %llu to %llu", r->process.name,
                           (unsigned long long)r->watermark_ms[i],
                           (unsigned long long)f->watermark_ms);
-        if (f->watermark_ms == r->watermark_ms[i])
+        uint32_t missing = 0;
+        for (uint32_t e = 0; e < f->edges.count; e++)
+            missing += f->edges.edges[e].missing;
+        if (f->watermark_ms == r->watermark_ms[i] && missing == r->missing[i])
             continue;
+        r->missing[i] = missing;
         r->watermark_ms[i] = f->watermark_ms;
         sim_trace_numbers(w, f->watermark_ms, f->cut, f->books.folded);
         for (uint32_t n = 0; n < w->oracle.incarnation_count; n++)
@@ -80,22 +92,64 @@ void sim_checks_replica(struct sim_replica *r)
     }
 }
 
-/* Clicks of the ad that were accepted, by their edge's clock, before their minute ended: who says that the minute is
- * complete has them all. */
+static const struct sim_promise *promise_of(const struct sim_replica *r, uint32_t edge,
+                                            const struct spool_line *line)
+{
+    for (uint32_t i = 0; i < r->promise_count; i++) {
+        const struct sim_promise *p = &r->promises[i];
+        if (p->edge == edge && p->epoch == line->epoch && p->partition == line->partition)
+            return p;
+    }
+    return NULL;
+}
+
+/* An edge lets go of nothing that some reader never said it has, and believes of no store more than
+ * that store said. */
+void sim_checks_edge(struct sim_edge *e)
+{
+    struct sim_world *w = e->process.world;
+    const struct edge_pipeline *p = e->pipeline;
+    for (uint32_t l = 0; l < p->line_count; l++) {
+        const struct edge_line *line = p->lines[l];
+        uint32_t reader = 0;
+        for (uint32_t i = 0; i < w->replica_count; i++) {
+            const struct sim_replica *r = &w->replicas[i];
+            if (r->region != line->home)
+                continue;
+            const struct send_reader *known = &line->window.readers[reader++];
+            const struct sim_promise *said = promise_of(r, e->process.index, &line->spool);
+            uint64_t ever = said == NULL ? 0 : said->ever, floor = said == NULL ? 0 : said->floor;
+            if (line->spool.low > ever)
+                sim_violation(w, "trim", "%s let go of numbers below %llu, but %s said %llu",
+                              e->process.name, (unsigned long long)line->spool.low, r->process.name,
+                              (unsigned long long)ever);
+            if (known->heard && known->store_id == r->promised_store && known->floor > floor)
+                sim_violation(w, "store-floor",
+                              "%s believes %llu of the store of %s, which said %llu",
+                              e->process.name, (unsigned long long)known->floor, r->process.name,
+                              (unsigned long long)floor);
+        }
+    }
+}
+
+/* Clicks of the ad that were accepted, by their edge's clock, before their minute ended: who says
+ * that the minute is complete has them all. */
 static void due_in_minutes(const struct sim_world *w, uint32_t ad, uint32_t *due)
 {
     const struct sim_oracle *o = &w->oracle;
     uint8_t *seen = base_zalloc(o->click_count + 1, 1);
     for (uint32_t i = 0; i < o->incarnation_count; i++) {
         const struct sim_incarnation *inc = &o->incarnations[i];
-        for (uint32_t l = 0; !inc->written_off && l < o->regions * o->partitions; l++) {
+        for (uint32_t l = 0; !inc->written_off && !inc->unwaited && l < o->regions * o->partitions;
+             l++) {
             const struct sim_line *line = &inc->lines[l];
             for (uint32_t n = 0; !line->lost && n < line->count; n++) {
                 uint32_t at = line->attempts[n].click;
                 if (at == UINT32_MAX || seen[at] || o->clicks[at].ad != ad)
                     continue;
-                uint64_t end_ms = (SIM_BASE_MS / 60000 - SIM_MINUTES_BEFORE +
-                                   o->clicks[at].minute + 1ULL) * 60000;
+                uint64_t end_ms =
+                    (SIM_BASE_MS / 60000 - SIM_MINUTES_BEFORE + o->clicks[at].minute + 1ULL) *
+                    60000;
                 if (line->attempts[n].clock_ms >= end_ms)
                     continue;
                 seen[at] = 1;
@@ -126,6 +180,41 @@ static void check_points(struct sim_globe *g, uint32_t ad, uint32_t first,
                           g->process.name, ad, minute, (unsigned long long)p->click_count,
                           due[minute]);
     }
+}
+
+static void check_row(struct sim_globe *g, const struct partial_row *row)
+{
+    struct sim_world *w = g->process.world;
+    struct query q = {.window = MINUTE_WINDOW_1M,
+                      .start_minute = row->minute,
+                      .end_minute = row->minute + 1,
+                      .points = 1};
+    for (uint32_t ad = 0; ad < w->plan.ads; ad++) {
+        struct stats_json_answer answer;
+        q.ad_id_length = (size_t)snprintf(q.ad_id, sizeof(q.ad_id), "ad-%u", ad);
+        if (hash_ad(query_ad(&q)) == row->ad_hash &&
+            global_reader_stats(g->reader, &q, &answer) == ERR_OK &&
+            answer.points[0].click_count < row->counted)
+            sim_violation(w, "durable-position",
+                          "%s stands behind a partial with %llu of ad-%u and holds %llu",
+                          g->process.name, (unsigned long long)row->counted, ad,
+                          (unsigned long long)answer.points[0].click_count);
+    }
+}
+
+static void check_taken(struct sim_globe *g, uint32_t region, uint64_t seq)
+{
+    static const char *const streams[] = {"PARTIALS_us", "PARTIALS_eu", "PARTIALS_ap"};
+    struct sim_world *w = g->process.world;
+    struct span data;
+    struct partial p;
+    uint64_t time_ms;
+    if (!sim_bus_message(w->servers[region].bus, streams[region], seq, &data, &time_ms) ||
+        partial_read(&p, data) != ERR_OK)
+        return;
+    for (uint32_t i = 0; i < p.row_count; i++)
+        check_row(g, &p.rows[i]);
+    partial_done(&p);
 }
 
 static bool any_carried(const struct sim_globe *g)
@@ -168,6 +257,20 @@ void sim_checks_globe(struct sim_globe *g)
         g->watermark_ms[i] = view.regions[i].watermark_ms;
     }
     sim_trace_numbers(w, view.messages, view.rows_changed, view.minutes_completed);
+}
+
+/* What a position leaves behind must be in the store: both came with one commit. */
+void sim_checks_globe_reopened(struct sim_globe *g)
+{
+    struct sim_world *w = g->process.world;
+    struct merger_view view;
+    merger_view(g->merger, &view);
+    for (uint32_t i = 0; i < view.region_count; i++) {
+        uint64_t upto = view.regions[i].position;
+        for (uint64_t seq = upto > 20 ? upto - 20 : 1; !w->servers[i].partials_lost && seq <= upto;
+             seq++)
+            check_taken(g, i, seq);
+    }
 }
 
 void sim_checks_regularly(struct sim_world *w)

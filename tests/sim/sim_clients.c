@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * sim_clients: what is clicked, how it is sent, and sent again: to the same edge, to another one of the region, or
- * through another region, if the click says where it is at home. */
+ * sim_clients: what is clicked, how it is sent, and sent again: to the same edge, to another one of
+ * the region, or through another region, if the click says where it is at home. */
 #include "tests/sim/sim_world.h"
 
 #include <stdlib.h>
@@ -115,7 +115,8 @@ static void send_again(struct sim_world *w, uint32_t click)
     struct sim_click *c = &w->oracle.clicks[click];
     struct rng *r = &w->client_rng;
     uint32_t edge = another_edge(w, c);
-    /* Who goes to another region must say where the click is at home; its first region, if it was silent. */
+    /* Who goes to another region must say where the click is at home; its first region, if it was
+     * silent. */
     if (w->plan.regions > 1 && !c->names_home && rng_chance(r, 300))
         c->names_home = true;
     if (w->edges[edge].process.retired)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * sim_edge: one edge: requests in, one commit, answers out, forwarding; and what becomes of its spool. */
+ * sim_edge: one edge: requests in, one commit, answers out, forwarding; and what becomes of its
+ * spool. */
 #include "edge/core/admit.h"
 #include "edge/core/spool_record.h"
 #include "tests/sim/sim_world.h"
@@ -7,7 +8,7 @@
 #include <stdlib.h>
 
 #define REQUESTS_A_STEP 8u
-#define ITEMS_MAX (REQUESTS_A_STEP * 8u)
+#define ITEMS_MAX       (REQUESTS_A_STEP * 8u)
 
 static const uint8_t secret[HASH_KEY_BYTES] = "simulated secret";
 static const char region_names[SIM_REGIONS][LIMIT_REGION_NAME_BYTES + 1] = {"us", "eu", "ap"};
@@ -85,6 +86,10 @@ void sim_edge_open(struct sim_edge *e)
     }
     e->finished = false;
     e->incarnation = sim_oracle_incarnation(&w->oracle, e->process.index, e->last_random);
+    w->oracle.incarnations[e->incarnation].unwaited = e->given_up_ms != 0;
+    /* The order to give it up may still be on its way, and mean this opening as well. */
+    if (e->given_up_ms != 0 && w->now_ms < e->given_up_ms + 60000)
+        w->oracle.incarnations[e->incarnation].written_off = true;
     sim_trace(w, e->process.name, "opens its spool: epoch %016llx",
               (unsigned long long)e->last_random);
 }
@@ -150,7 +155,8 @@ static void admit(const struct sim_edge *e, const struct sim_click *c, struct te
     if (c->names_home)
         sent.home = span_of_text(region_names[c->home]);
     /* Another way, another address: a retry through a proxy has another peer. */
-    (void)snprintf(t->ip, sizeof(t->ip), "198.51.100.%u", 1 + (e->process.index * 7 + c->sends) % 250);
+    (void)snprintf(t->ip, sizeof(t->ip), "198.51.100.%u",
+                   1 + (e->process.index * 7 + c->sends) % 250);
     request.peer_ip = span_of_text(t->ip);
     request.user_agent = span_of_text(e->process.index % 2 == 0 ? "proxy/1" : "proxy/2");
     admit_click(&rules, &request, &sent, out);
@@ -188,14 +194,14 @@ static enum err take_requests(struct sim_edge *e)
                 sim_clients_answer(w, click, SIM_REFUSED);
                 continue;
             }
-            items[count] = (struct edge_item){.click = verdict.click,
-                                              .home = verdict.home,
-                                              .partition = verdict.partition};
+            items[count] = (struct edge_item){
+                .click = verdict.click, .home = verdict.home, .partition = verdict.partition};
             clicks[count++] = click;
         }
     }
     e->inbox_count -= taken;
-    memmove(e->inbox, e->inbox + taken, e->inbox_count * sizeof(*e->inbox));
+    if (taken > 0 && e->inbox_count > 0)
+        memmove(e->inbox, e->inbox + taken, e->inbox_count * sizeof(*e->inbox));
     if (count == 0)
         return edge_trim(e->pipeline);
     uint64_t commits = sim_kv_commits(e->process.kv);
@@ -236,7 +242,8 @@ void sim_edge_step(struct sim_edge *e)
         e->finished = true;
         err = edge_finish(e->pipeline);
         if (err == ERR_KV_FULL)
-            err = ERR_KV_IO; /* a program that cannot finish ends, and tries again when it is started */
+            err = ERR_KV_IO; /* a program that cannot finish ends, and tries again when it is
+                                started */
     } else if (e->finished) {
         refuse_requests(e);
         err = edge_trim(e->pipeline);
@@ -251,6 +258,7 @@ void sim_edge_step(struct sim_edge *e)
         sim_process_down(&e->process, rng_below(&w->rng, 5000));
         return;
     }
+    sim_checks_edge(e);
     if (retired(e))
         return;
     uint64_t due_ms = w->now_ms + idle_ms + rng_below(&w->rng, 3);
@@ -312,7 +320,8 @@ static uint64_t promised(const struct sim_world *w, const struct sim_edge *e, ui
     return most;
 }
 
-/* The spool is replaced: by nothing, or by an older copy. What only the lost one held is excused. */
+/* The spool is replaced: by nothing, or by an older copy. What only the lost one held is excused.
+ */
 void sim_edge_spool_gone(struct sim_edge *e, struct kv_port *instead)
 {
     struct sim_world *w = e->process.world;

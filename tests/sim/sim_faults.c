@@ -72,6 +72,10 @@ static struct subject stream_of(struct sim_world *w, const struct sim_fault *f,
 
 static void note_loss(struct sim_world *w, uint32_t region, bool clicks)
 {
+    /* Who reads on without a word of it passes over what takes the places of the lost. */
+    for (uint32_t i = 0; clicks && i < w->replica_count; i++)
+        for (uint32_t p = 0; w->replicas[i].region == region && p < SIM_PARTITIONS; p++)
+            w->replicas[i].model_stale[p] = true;
     if (clicks)
         w->servers[region].tail_lost_ms = w->now_ms;
     else
@@ -146,8 +150,10 @@ static void expire(struct sim_world *w, const struct sim_fault *f)
             continue;
         if (r->process.up && r->replica != NULL)
             replica_part_view(r->replica, f->target % (w->plan.partitions + 1), &view);
-        /* With a peer that has read it, one that has not must restore; at most every second time. */
-        if (w->plan.replicas == 1 || w->now_ms % 2 == 0 || i < w->plan.regions)
+        /* With a peer that has read it, one that has not must restore, if a spool is there to tell
+         * it so. */
+        const uint64_t spools = 1ULL << SIM_FAULT_SPOOL_LOST | 1ULL << SIM_FAULT_SPOOL_RESTORED;
+        if (w->plan.replicas == 1 || i < w->plan.regions || (w->plan.kinds & spools) != 0)
             upto = base_min_u64(upto, view.seq);
     }
     for (uint32_t i = 0; !clicks && i < w->globe_count; i++) {
@@ -174,11 +180,13 @@ static void backup(struct sim_process *p)
 static void replica_restored(struct sim_replica *r, const struct sim_fault *f)
 {
     struct sim_world *w = r->process.world;
-    /* An older copy is only as good as the stream that is read again from there: what was read before the loss, and
-     * made durable after the copy, is in neither. */
+    /* An older copy is only as good as the stream that is read again from there: what was read
+     * before the loss, and made durable after the copy, is in neither. */
     uint64_t lost_ms = w->servers[r->region].tail_lost_ms;
     if (r->process.backup == NULL || r->rescue_ms != SIM_NEVER ||
-        (lost_ms > 0 && lost_ms + ROLL_BACK_MS >= r->process.backup_ms))
+        (lost_ms > 0 && lost_ms + ROLL_BACK_MS >= r->process.backup_ms) ||
+        (w->plan.kinds >> SIM_FAULT_WRITE_OFF & 1) !=
+            0) /* what is written off is passed over in silence */
         return;
     sim_process_crash_driver(&r->process);
     sim_kv_free(r->process.kv);
@@ -188,9 +196,10 @@ static void replica_restored(struct sim_replica *r, const struct sim_fault *f)
         CHECK(replica_mark_restored(r->process.kv) == ERR_OK);
     r->behind = true;
     w->servers[r->region].replaced = true;
-    r->older_store = r->promised_store;
+    if (r->promised_store != 0)
+        r->older_store = r->promised_store;
     r->promised_store = 0;
-    r->promise_count = 0;
+    sim_region_forget(r);
     memset(r->promised_cut, 0, sizeof(r->promised_cut));
     memset(r->watermark_ms, 0, sizeof(r->watermark_ms));
     sim_process_down(&r->process, f->a);
@@ -290,8 +299,8 @@ static void spool_fault(struct sim_world *w, const struct sim_fault *f)
     struct sim_edge *e = edge_of(w, f);
     if (e->process.retired || (f->kind == SIM_FAULT_SPOOL_RESTORED && e->process.backup == NULL))
         return;
-    sim_edge_spool_gone(e, f->kind == SIM_FAULT_SPOOL_LOST ? NULL
-                                                           : sim_kv_clone(e->process.backup));
+    sim_edge_spool_gone(e,
+                        f->kind == SIM_FAULT_SPOOL_LOST ? NULL : sim_kv_clone(e->process.backup));
     sim_kv_limit(e->process.kv, 0);
     sim_process_down(&e->process, f->a);
 }
@@ -354,8 +363,8 @@ static void begin(struct sim_world *w, const struct sim_fault *f)
         sim_operators_write_off(w, f->target % w->edge_count, 0);
         break;
     case SIM_FAULT_RETIRE:
-        edge_of(w, f)->retiring |= w->edge_count > 1 && w->edges[0].retiring == false &&
-                                   f->target % w->edge_count == 0;
+        edge_of(w, f)->retiring |=
+            w->edge_count > 1 && w->edges[0].retiring == false && f->target % w->edge_count == 0;
         break;
     default:
         lasting(w, f, true);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * sim_final: the calm must lead to one end: everything delivered, everything counted, exactly. */
+#include "global/core/completeness.h"
+#include "global/core/leaf.h"
 #include "tests/sim/sim_world.h"
 
 #include <stdlib.h>
@@ -9,7 +11,7 @@ static bool clients_settled(const struct sim_world *w)
     return w->again_count == 0;
 }
 
-static bool edges_drained(const struct sim_world *w, char *why, size_t size)
+static bool edges_drained(struct sim_world *w, char *why, size_t size)
 {
     for (uint32_t i = 0; i < w->edge_count; i++) {
         const struct sim_edge *e = &w->edges[i];
@@ -21,6 +23,8 @@ static bool edges_drained(const struct sim_world *w, char *why, size_t size)
             return false;
         }
         edge_pipeline_view(e->pipeline, &view);
+        if (!view.drained)
+            w->checker = "drains"; /* clicks wait for nobody's clock */
         if (e->retiring || !view.drained || view.older_lines > 0) {
             (void)snprintf(why, size, "%s holds %llu numbers, %llu older lines", e->process.name,
                            (unsigned long long)view.in_flight,
@@ -47,15 +51,15 @@ static bool replicas_settled(const struct sim_world *w, char *why, size_t size)
     return true;
 }
 
-/* The highest floor that any replica of the region has for the line. */
-static uint64_t floor_of(void *context, const struct sim_incarnation *inc, uint32_t home,
-                         uint32_t partition)
+/* How far the replicas of the region have folded the line. While no stream lost what it had
+ * acknowledged, what one has every one will have, and so will it what was promised or acknowledged.
+ */
+static struct sim_floors floors_of(void *context, const struct sim_incarnation *inc, uint32_t home,
+                                   uint32_t partition)
 {
     const struct sim_world *w = context;
     const struct sim_line *line = &inc->lines[home * w->plan.partitions + partition];
-    uint64_t most = line->safe;
-    if (w->servers[home].tail_lost_ms == 0)
-        most = base_max_u64(most, line->acked);
+    struct sim_floors floors = {UINT64_MAX, 0};
     char name[24];
     (void)snprintf(name, sizeof(name), "edge-%u", inc->edge);
     for (uint32_t i = 0; i < w->replica_count; i++) {
@@ -64,9 +68,15 @@ static uint64_t floor_of(void *context, const struct sim_incarnation *inc, uint3
             continue;
         const struct edge *e = edge_book_find(&replica_fold(r->replica, partition)->edges, name);
         const struct line *l = e == NULL ? NULL : edge_book_line(e, inc->epoch);
-        most = base_max_u64(most, l == NULL ? 0 : l->floor);
+        uint64_t floor = l == NULL ? 0 : l->floor;
+        floors.some = base_max_u64(floors.some, floor);
+        floors.all = base_min_u64(floors.all, floor);
     }
-    return most;
+    if (w->servers[home].tail_lost_ms == 0) {
+        floors.some = base_max_u64(floors.some, base_max_u64(line->safe, line->acked));
+        floors.all = floors.some;
+    }
+    return floors;
 }
 
 /* What the folds carried: accepted, and left to the settlement. */
@@ -83,7 +93,8 @@ static uint64_t carried(const struct sim_world *w, uint32_t *out_expired_below)
                     continue;
                 const struct fold *f = replica_fold(r->replica, p);
                 most = base_max_u64(most, f->books.carried);
-                *out_expired_below = (uint32_t)base_max_u64(*out_expired_below, fold_expired_below(f));
+                *out_expired_below =
+                    (uint32_t)base_max_u64(*out_expired_below, fold_expired_below(f));
             }
             sum += most;
         }
@@ -119,7 +130,8 @@ static void tally_point(const struct sim_world *w, uint32_t ad, uint32_t minute,
 {
     uint32_t at = ad * SIM_MINUTES + minute;
     uint32_t last = SIM_MINUTES_BEFORE + (uint32_t)(w->calm_ms / 60000);
-    /* A minute whose tables are gone can be proven no more: what it lacked then, it lacks for ever. */
+    /* A minute whose tables are gone can be proven no more: what it lacked then, it lacks for ever.
+     */
     bool provable = minute + SIM_BASE_MS / 60000 - SIM_MINUTES_BEFORE >= expired;
     bool bad = p->click_count > bounds->high[at];
     if (bad)
@@ -178,8 +190,17 @@ static bool globe_agrees(struct sim_globe *g, const struct sim_bounds *bounds, c
     struct tally t = {0};
     uint32_t expired;
     uint64_t allowed = carried(w, &expired);
+    struct merger_view view;
     if (g->merger == NULL)
         return false;
+    merger_view(g->merger, &view);
+    if (w->plan.horizon_minutes == 1440 && view.minutes_wanted + view.names_wanted > 0) {
+        *out_checker = "wants";
+        (void)snprintf(why, size, "%s still asks for %llu minutes and %llu names", g->process.name,
+                       (unsigned long long)view.minutes_wanted,
+                       (unsigned long long)view.names_wanted);
+        return false;
+    }
     for (uint32_t ad = 0; ad < w->plan.ads; ad++)
         if (!ask(g, ad, bounds, expired, &t))
             return false;
@@ -188,7 +209,8 @@ static bool globe_agrees(struct sim_globe *g, const struct sim_bounds *bounds, c
         return true;
     uint32_t at = t.ad * SIM_MINUTES + t.minute;
     (void)snprintf(why, size,
-                   "%s: %s: %llu missing, %llu carried, %llu incomplete; ad-%u minute %u: %llu of %u to %u; %llu users of %llu",
+                   "%s: %s: %llu missing, %llu carried, %llu incomplete; ad-%u minute %u: %llu of "
+                   "%u to %u; %llu users of %llu",
                    g->process.name, *out_checker, (unsigned long long)t.missing,
                    (unsigned long long)allowed, (unsigned long long)t.incomplete, t.ad, t.minute,
                    (unsigned long long)t.count, bounds->low[at], bounds->high[at],
@@ -201,14 +223,15 @@ static void blur(struct sim_world *w)
 {
     for (uint32_t i = 0; i < w->oracle.incarnation_count; i++)
         for (uint32_t l = 0; l < w->plan.regions * w->plan.partitions; l++)
-            w->oracle.incarnations[i].lines[l].blurred |= w->servers[l / w->plan.partitions].replaced;
+            w->oracle.incarnations[i].lines[l].blurred |=
+                w->servers[l / w->plan.partitions].replaced;
 }
 
 static bool globes_agree(struct sim_world *w, char *why, size_t size, const char **out_checker)
 {
     struct sim_bounds bounds;
     blur(w);
-    sim_oracle_bounds(&w->oracle, w->plan.ads, floor_of, w, &bounds);
+    sim_oracle_bounds(&w->oracle, w->plan.ads, floors_of, w, &bounds);
     bool agree = true;
     for (uint32_t i = 0; i < w->globe_count && agree; i++)
         agree = globe_agrees(&w->globes[i], &bounds, why, size, out_checker);
@@ -217,16 +240,73 @@ static bool globes_agree(struct sim_world *w, char *why, size_t size, const char
     return agree;
 }
 
+static bool equal_floors(const struct fold *a, const struct fold *b);
+
+/* Every replica of the region stands where this one stands, and none was ever replaced: there is
+ * one truth. */
+static bool is_one(const struct sim_world *w, const struct sim_replica *r, uint32_t partition)
+{
+    const struct fold *f = replica_fold(r->replica, partition);
+    if (w->servers[r->region].replaced || f->books.carried > 0 || w->plan.horizon_minutes < 1440)
+        return false;
+    for (uint32_t i = 0; i < w->replica_count; i++)
+        if (w->replicas[i].region == r->region &&
+            !equal_floors(f, replica_fold(w->replicas[i].replica, partition)))
+            return false;
+    return true;
+}
+
+/* The globe's own sums of a closed minute, sketches included, are the fold's. */
+static bool minute_agrees(const struct sim_globe *g, const struct sim_replica *r,
+                          uint32_t partition, struct minute_table *t)
+{
+    struct kv_txn *txn;
+    struct span value, body;
+    struct completeness_book book;
+    struct leaf_key key =
+        leaf_key_minute((uint16_t)(r->region + 1), (uint16_t)partition, t->minute);
+    CHECK(kv_begin(g->process.kv, false, &txn) == ERR_OK);
+    bool agrees = kv_get(txn, LEAF_TABLE_MINUTE, leaf_key_span(&key), &value) &&
+                  leaf_open(value, &body) && completeness_read(&book, body) == ERR_OK &&
+                  completeness_sums_match(&book.own, horizon_total(t));
+    (void)kv_abort(&txn);
+    return agrees;
+}
+
+static bool books_agree(struct sim_world *w, char *why, size_t size)
+{
+    for (uint32_t i = 0; i < w->replica_count; i++) {
+        for (uint32_t p = 0; p < w->plan.partitions; p++) {
+            const struct fold *f = replica_fold(w->replicas[i].replica, p);
+            for (uint32_t n = 0; is_one(w, &w->replicas[i], p) && n < f->horizon.count; n++) {
+                struct minute_table *t = f->horizon.tables[n];
+                for (uint32_t g = 0; t->minute < f->totals_next && g < w->globe_count; g++) {
+                    if (minute_agrees(&w->globes[g], &w->replicas[i], p, t))
+                        continue;
+                    (void)snprintf(why, size, "%s and %s differ in minute %u of partition %u",
+                                   w->globes[g].process.name, w->replicas[i].process.name,
+                                   t->minute, p);
+                    return false;
+                }
+            }
+        }
+    }
+    return true;
+}
+
 bool sim_final_converged(struct sim_world *w, char *out_why, size_t size)
 {
-    const char *checker = "converges";
+    const char *checker = "books-differ";
     (void)snprintf(out_why, size, "clients or operators are not content");
+    w->checker = "converges";
     if (!clients_settled(w) || !sim_operators_idle(w) || !edges_drained(w, out_why, size) ||
-        !replicas_settled(w, out_why, size)) {
-        w->checker = "converges";
+        !replicas_settled(w, out_why, size))
         return false;
-    }
     bool agree = globes_agree(w, out_why, size, &checker);
+    if (agree && !books_agree(w, out_why, size)) {
+        agree = false;
+        checker = "books-differ";
+    }
     w->checker = checker;
     return agree;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * sim_fuse: a process that dies at its n-th effect on the world: what it does afterwards reaches nobody and nothing.
- * Audience: tests. Shared by the ports of one process; NULL: never. */
+ * sim_fuse: a process that dies at its n-th effect on the world: what it does afterwards reaches
+ * nobody and nothing. Audience: tests. Shared by the ports of one process; NULL: never. */
 #pragma once
 
 #include "common/base/base.h"

@@ -33,9 +33,8 @@ void sim_globe_open(struct sim_globe *g)
                                      .kv = g->process.kv,
                                      .clock = &g->process.clock.port,
                                      .bite_messages = 1 + (uint32_t)rng_below(&w->rng, 64)};
-    struct global_reader_options reader = {.region_count = w->plan.regions,
-                                           .kv = g->process.kv,
-                                           .clock = &g->process.clock.port};
+    struct global_reader_options reader = {
+        .region_count = w->plan.regions, .kv = g->process.kv, .clock = &g->process.clock.port};
     for (uint32_t i = 0; i < w->plan.regions; i++) {
         (void)snprintf(options.regions[i].name, sizeof(options.regions[i].name), "%s",
                        region_names[i]);
@@ -54,6 +53,7 @@ void sim_globe_open(struct sim_globe *g)
     }
     g->reader = global_reader_new(&reader);
     sim_trace(w, g->process.name, "is up");
+    sim_checks_globe_reopened(g);
 }
 
 void sim_globe_crash(struct sim_globe *g)

@@ -13,13 +13,18 @@
 #define SIM_SCENARIOS "tests/sim/scenarios"
 #endif
 
-#define WORKERS_MAX 16
+#ifndef SIM_PLANTED
+#define SIM_PLANTED "tests/sim/planted.sh"
+#define SIM_BUILD   "build/release"
+#endif
+
+#define WORKERS_MAX  16
 #define FINDINGS_MAX 64
 
 struct options {
     uint64_t first, seeds;
     unsigned jobs;
-    bool one, trace, bus, shrink, print_plan, list, keep_going, quiet, all;
+    bool one, trace, bus, planted, shrink, print_plan, list, keep_going, quiet, all;
     const char *scenario;
 };
 
@@ -27,11 +32,13 @@ static int usage(void)
 {
     fputs("sim [--seeds N] [--first S] [--jobs N] [--keep-going] [--quiet]\n"
           "                               N seeds from S on; two workers\n"
-          "sim --seed S [--trace|--bus] [--plan]  one seed, with its story; each message; its plan alone\n"
+          "sim --seed S [--trace|--bus] [--plan]  one seed, with its story; each message; its plan "
+          "alone\n"
           "sim --shrink S                 makes a failing seed small and prints it as a scenario\n"
           "sim --scenario NAME [--trace]  a story of tests/sim/scenarios, or a file\n"
           "sim --scenarios                all of them\n"
-          "sim --list                     their names\n",
+          "sim --list                     their names\n"
+          "sim --planted                  mistakes planted in the product: are they caught?\n",
           stderr);
     return 2;
 }
@@ -212,9 +219,10 @@ static int run_many(const struct options *o)
                    r->findings[f].violation, (unsigned long long)r->finding_seeds[f]);
     }
     if (!o->quiet)
-        printf("%llu seeds, %llu violations, %.0f simulated s in %.1f s (%.0f a second), trace %016llx\n",
-               (unsigned long long)done, (unsigned long long)findings, (double)simulated_ms / 1000, took,
-               (double)simulated_ms / 1000 / took, (unsigned long long)hash);
+        printf("%llu seeds, %llu violations, %.0f simulated s in %.1f s (%.0f a second), trace "
+               "%016llx\n",
+               (unsigned long long)done, (unsigned long long)findings, (double)simulated_ms / 1000,
+               took, (double)simulated_ms / 1000 / took, (unsigned long long)hash);
     CHECK(munmap(reports, WORKERS_MAX * sizeof(*reports)) == 0);
     return findings == 0 ? 0 : 1;
 }
@@ -313,6 +321,8 @@ static bool read_options(struct options *o, int count, char **words)
             o->list = true;
         else if (strcmp(word, "--scenarios") == 0)
             o->all = true;
+        else if (strcmp(word, "--planted") == 0)
+            o->planted = true;
         else if (strcmp(word, "--keep-going") == 0)
             o->keep_going = true;
         else if (strcmp(word, "--quiet") == 0)
@@ -323,11 +333,21 @@ static bool read_options(struct options *o, int count, char **words)
     return true;
 }
 
+/* Each mistake needs a program of its own: a script builds them. */
+static int run_planted(void)
+{
+    (void)execl(SIM_PLANTED, SIM_PLANTED, SIM_BUILD, (char *)NULL);
+    perror(SIM_PLANTED);
+    return 2;
+}
+
 int main(int count, char **words)
 {
     struct options o = {.first = 1, .seeds = 200, .jobs = 2};
     if (!read_options(&o, count, words))
         return usage();
+    if (o.planted)
+        return run_planted();
     if (o.list || o.all)
         return each_scenario(o.all);
     if (o.scenario != NULL)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * sim_operators: enrol, write off, retire: numbered control messages, said again until every replica has them. */
+ * sim_operators: enrol, write off, retire: numbered control messages, said again until every
+ * replica has them. */
 #include "proto/control.h"
 #include "proto/subject.h"
 #include "tests/sim/sim_world.h"
 
 #include <stdlib.h>
 
-#define STEP_MS 1000u
+#define STEP_MS  1000u
 #define AGAIN_MS 3000u
 
 static const char *const region_names[SIM_REGIONS] = {"us", "eu", "ap"};
@@ -50,8 +51,7 @@ static void give(struct sim_world *w, uint32_t region, uint32_t partition, enum 
             base_realloc(o->orders[partition], o->order_capacity[partition] * sizeof(struct order));
     }
     struct order *order = &o->orders[partition][(*count)++];
-    *order = (struct order){
-        .message = {.nonce = rng_next(&w->rng), .kind = kind, .epoch = epoch}};
+    *order = (struct order){.message = {.nonce = rng_next(&w->rng), .kind = kind, .epoch = epoch}};
     (void)snprintf(order->message.edge, sizeof(order->message.edge), "edge-%u", edge);
     static const char *const words[] = {"", "enrol", "retire", "write off"};
     sim_trace(w, "operator", "%s edge-%u epoch %016llx in %s partition %u", words[kind], edge,
@@ -73,6 +73,8 @@ void sim_operators_enrol(struct sim_world *w, uint32_t edge)
 void sim_operators_write_off(struct sim_world *w, uint32_t edge, uint64_t epoch)
 {
     give_all(w, CONTROL_WRITE_OFF, edge, epoch);
+    if (epoch == 0)
+        w->edges[edge].given_up_ms = w->now_ms;
     for (uint32_t i = 0; i < w->oracle.incarnation_count; i++) {
         struct sim_incarnation *inc = &w->oracle.incarnations[i];
         if (inc->edge == edge && (epoch == 0 || inc->epoch == epoch))
@@ -95,8 +97,8 @@ static const struct fold *fold_of(const struct sim_replica *r, uint32_t region, 
 static bool applied(const struct fold *f, const struct control_message *m)
 {
     const struct fold_applied *a = &f->applied[m->number % FOLD_APPLIED];
-    return f->control_floor > m->number &&
-           (f->control_floor > m->number + FOLD_APPLIED || (a->number == m->number && a->nonce == m->nonce));
+    return f->control_floor > m->number && (f->control_floor > m->number + FOLD_APPLIED ||
+                                            (a->number == m->number && a->nonce == m->nonce));
 }
 
 static void say(struct sim_world *w, uint32_t region, uint32_t partition, struct order *order)
@@ -111,8 +113,8 @@ static void say(struct sim_world *w, uint32_t region, uint32_t partition, struct
     order->said_ms = w->now_ms;
 }
 
-/* One partition: the first order that is not placed takes the highest floor as its number; orders that are placed are
- * said again for a replica that lacks them. Returns whether all is well. */
+/* One partition: the first order that is not placed takes the highest floor as its number; orders
+ * that are placed are said again for a replica that lacks them. Returns whether all is well. */
 static bool see_to(struct sim_world *w, uint32_t region, uint32_t partition)
 {
     struct sim_operator *o = &w->operators[region];
@@ -148,7 +150,8 @@ static bool see_to(struct sim_world *w, uint32_t region, uint32_t partition)
     return well;
 }
 
-/* Epochs that no spool holds any more, and that still hold an edge's clock: only a person can know that they are gone. */
+/* Epochs that no spool holds any more, and that still hold an edge's clock: only a person can know
+ * that they are gone. */
 static void write_off_dead(struct sim_world *w, uint32_t region, uint32_t partition)
 {
     for (uint32_t i = 0; i < w->replica_count; i++) {

@@ -74,23 +74,26 @@ void sim_oracle_stored(struct sim_oracle *o, uint32_t incarnation, uint32_t home
     o->attempts++;
 }
 
-static void judge(const struct sim_line *line, uint64_t floor, uint8_t *sure, uint8_t *maybe)
+/* Two replicas that each hold lost clicks which the other lacks: the maximum of their counts is not
+ * the union. */
+static void judge(const struct sim_line *line, struct sim_floors floors, uint8_t *sure,
+                  uint8_t *maybe)
 {
     for (uint32_t n = 0; n < line->count; n++) {
         uint32_t click = line->attempts[n].click;
         if (click == UINT32_MAX)
             continue;
-        bool gone = line->lost && n >= floor;
-        if (!gone || line->blurred)
+        if (!line->lost || n < floors.some || line->blurred)
             maybe[click] = 1;
-        if (!gone)
+        if (!line->lost || n < floors.all)
             sure[click] = 1;
     }
 }
 
 void sim_oracle_bounds(const struct sim_oracle *o, uint32_t ads,
-                       uint64_t (*floor_of)(void *context, const struct sim_incarnation *inc,
-                                            uint32_t home, uint32_t partition),
+                       struct sim_floors (*floors_of)(void *context,
+                                                      const struct sim_incarnation *inc,
+                                                      uint32_t home, uint32_t partition),
                        void *context, struct sim_bounds *out)
 {
     uint8_t *sure = base_zalloc(o->click_count + 1, 1), *maybe = base_zalloc(o->click_count + 1, 1);
@@ -101,8 +104,10 @@ void sim_oracle_bounds(const struct sim_oracle *o, uint32_t ads,
         for (uint32_t l = 0; l < o->regions * o->partitions; l++) {
             const struct sim_line *line = &inc->lines[l];
             uint32_t home = l / o->partitions, partition = l % o->partitions;
-            uint64_t floor = line->lost ? floor_of(context, inc, home, partition) : 0;
-            judge(line, floor, sure, maybe);
+            struct sim_floors floors = {0};
+            if (line->lost)
+                floors = floors_of(context, inc, home, partition);
+            judge(line, floors, sure, maybe);
         }
     }
     for (uint32_t c = 0; c < o->click_count; c++) {

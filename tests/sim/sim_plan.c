@@ -33,7 +33,8 @@ void sim_plan_copy(struct sim_plan *to, const struct sim_plan *from)
     *to = *from;
     to->fault_capacity = from->fault_count;
     to->faults = base_alloc((from->fault_count + 1) * sizeof(*to->faults));
-    memcpy(to->faults, from->faults, from->fault_count * sizeof(*to->faults));
+    if (from->fault_count > 0)
+        memcpy(to->faults, from->faults, from->fault_count * sizeof(*to->faults));
 }
 
 void sim_plan_done(struct sim_plan *p)
@@ -52,7 +53,7 @@ static uint32_t pick(struct rng *r, const uint32_t *values, size_t count)
 {
     return values[rng_below(r, count)];
 }
-#define PICK(r, ...) \
+#define PICK(r, ...)                                                                               \
     pick(r, (const uint32_t[]){__VA_ARGS__}, countof(((const uint32_t[]){__VA_ARGS__})))
 
 /* Small numbers often, large ones seldom. */
@@ -70,7 +71,7 @@ static uint32_t signed_seconds(struct rng *r)
 /* The last two words of a fault. */
 static void draw_words(struct rng *r, struct sim_fault *f)
 {
-    f->a = PICK(r, 0, 200, 1500, 6000, 20000, 60000, 130000);
+    f->a = PICK(r, 0, 200, 1500, 6000, 20000, 60000, 130000, 300000);
     f->b = 0;
     switch (f->kind) {
     case SIM_FAULT_CRASH_EDGE:
@@ -126,9 +127,39 @@ static void draw_words(struct rng *r, struct sim_fault *f)
     }
 }
 
+/* Some faults matter only together: a reader that is away while the stream lets go, an edge that
+ * comes back with a new spool behind a link that is cut, a replica that is not heard for longer
+ * than its tables last. */
+static void draw_company(struct sim_plan *p, struct rng *r, const struct sim_fault *f)
+{
+    struct sim_fault other = {.at_ms = f->at_ms, .target = (uint32_t)rng_below(r, 1000)};
+    if (!rng_chance(r, 400))
+        return;
+    if (f->kind == SIM_FAULT_STREAM_EXPIRES && f->at_ms > 45000) {
+        other.kind = SIM_FAULT_CRASH_REPLICA;
+        other.at_ms -= 40000;
+        other.a = 60000;
+    } else if (f->kind == SIM_FAULT_SPOOL_LOST) {
+        other.kind = SIM_FAULT_CUT;
+        other.target = f->target % (p->edges * p->regions) + (p->edges + p->replicas) * p->regions +
+                       p->globes; /* the second region's link of that edge, where there is one */
+        other.a = 130000;
+        other.b = 1;
+    } else if (f->kind == SIM_FAULT_CUT && p->horizon_minutes == 3) {
+        other.kind = SIM_FAULT_CUT;
+        other.target = p->edges * p->regions + (uint32_t)rng_below(r, p->replicas * p->regions);
+        other.a = 400000;
+        other.b = 1;
+    } else {
+        return;
+    }
+    if ((p->kinds >> other.kind & 1) != 0)
+        sim_plan_add(p, other);
+}
+
 static void draw_faults(struct sim_plan *p, struct rng *r)
 {
-    uint32_t most = rng_chance(r, 150) ? 0 : 1 + skewed(r, PICK(r, 12, 40, 120));
+    uint32_t most = rng_chance(r, 150) ? 0 : 1 + skewed(r, PICK(r, 12, 60, 250));
     for (uint32_t i = 0; i < most; i++) {
         struct sim_fault f = {.at_ms = between(r, 8000, p->chaos_ms),
                               .kind = (enum sim_fault_kind)rng_below(r, SIM_FAULTS),
@@ -136,6 +167,7 @@ static void draw_faults(struct sim_plan *p, struct rng *r)
         draw_words(r, &f);
         if ((p->kinds >> f.kind & 1) == 0)
             continue;
+        draw_company(p, r, &f);
         if (f.kind == SIM_FAULT_SPOOL_RESTORED || f.kind == SIM_FAULT_REPLICA_RESTORED) {
             struct sim_fault backup = f;
             backup.kind = SIM_FAULT_BACKUP;
@@ -157,12 +189,12 @@ void sim_plan_draw(struct sim_plan *p, uint64_t seed)
     p->replicas = PICK(&r, 1, 2, 2);
     p->globes = PICK(&r, 1, 1, 2);
     p->interval_ms = PICK(&r, 1000, 3000, 5000, 5000, 10000);
-    p->horizon_minutes = PICK(&r, 3, 30, 1440, 1440);
+    p->horizon_minutes = PICK(&r, 3, 30, 1440, 1440, 1440);
     p->lateness_ms = PICK(&r, 0, 2000, 10000, 10000);
     p->latency_ms = PICK(&r, 0, 1, 5);
-    p->wan_ms = PICK(&r, 0, 60, 200);
+    p->wan_ms = PICK(&r, 0, 60, 200, 900);
     p->timeout_ms = PICK(&r, 1000, 5000);
-    p->segment_bytes = PICK(&r, 64, 1000, 200000);
+    p->segment_bytes = PICK(&r, 20, 64, 1000, 200000);
     p->ads = between(&r, 1, SIM_ADS);
     p->users = PICK(&r, 1, 10, 1000);
     p->batch = PICK(&r, 1, 1, 3, 8);
@@ -173,27 +205,31 @@ void sim_plan_draw(struct sim_plan *p, uint64_t seed)
     p->late = PICK(&r, 0, 50, 300);
     p->late_ms = PICK(&r, 30000, 130000, 70000000);
     p->lost_answers = PICK(&r, 0, 30, 300);
-    p->chaos_ms = PICK(&r, 60000, 120000, 300000, 600000, 900000, 1500000);
+    p->chaos_ms = PICK(&r, 60000, 120000, 300000, 600000, 900000, 1800000);
     p->clicks = between(&r, 20, PICK(&r, 100, 400, 1200));
     p->kinds = rng_next(&r) & ((1ULL << SIM_FAULTS) - 1);
-    /* What is lost on the way to the globe is told again for as long as the fold's tables last, not longer. */
+    /* What is lost on the way to the globe is told again for as long as the fold's tables last, not
+     * longer. */
     const uint64_t losing = 1ULL << SIM_FAULT_SERVER_DOWN | 1ULL << SIM_FAULT_TAIL_LOST |
                             1ULL << SIM_FAULT_STREAM_MADE_ANEW | 1ULL << SIM_FAULT_STREAM_EXPIRES |
                             1ULL << SIM_FAULT_GLOBE_WIPED;
-    if ((p->kinds & losing) != 0)
-        p->horizon_minutes = 1440;
+    if (p->horizon_minutes < 1440)
+        p->kinds &= ~losing;
     draw_faults(p, &r);
 }
 
 /* Options by name, so that text and struct cannot drift apart. */
 #define OPTIONS(X)                                                                                 \
-    X(regions, 1, SIM_REGIONS) X(partitions, 1, SIM_PARTITIONS) X(edges, 1, SIM_EDGES)             \
+    X(regions, 1, SIM_REGIONS)                                                                     \
+    X(partitions, 1, SIM_PARTITIONS)                                                               \
+    X(edges, 1, SIM_EDGES)                                                                         \
     X(replicas, 1, SIM_REPLICAS) X(globes, 1, SIM_GLOBES) X(interval_ms, 100, 600000)              \
-    X(horizon_minutes, 1, 1440) X(lateness_ms, 0, 600000) X(latency_ms, 0, 60000)                  \
-    X(wan_ms, 0, 60000) X(timeout_ms, 1, 600000) X(segment_bytes, 1, 1000000)                      \
-    X(ads, 1, SIM_ADS) X(users, 1, 1000000) X(clicks, 0, 1000000) X(pace_ms, 1, 600000)            \
-    X(batch, 1, 8) X(burst, 1, 1000) X(quiet_ms, 0, 6000000) X(again, 0, 1000) X(late, 0, 1000)    \
-    X(late_ms, 1, 86400000) X(lost_answers, 0, 1000) X(chaos_ms, 1, 86400000)
+        X(horizon_minutes, 1, 1440) X(lateness_ms, 0, 600000) X(latency_ms, 0, 60000)              \
+            X(wan_ms, 0, 60000) X(timeout_ms, 1, 600000) X(segment_bytes, 1, 1000000)              \
+                X(ads, 1, SIM_ADS) X(users, 1, 1000000) X(clicks, 0, 1000000)                      \
+                    X(pace_ms, 1, 600000) X(batch, 1, 8) X(burst, 1, 1000) X(quiet_ms, 0, 6000000) \
+                        X(again, 0, 1000) X(late, 0, 1000) X(late_ms, 1, 86400000)                 \
+                            X(lost_answers, 0, 1000) X(chaos_ms, 1, 86400000)
 
 void sim_plan_write(const struct sim_plan *p, FILE *out)
 {
@@ -263,6 +299,9 @@ bool sim_plan_read(struct sim_plan *p, FILE *in, char *out_error, size_t error_s
             return false;
         }
     }
+    p->kinds = 0;
+    for (uint32_t i = 0; i < p->fault_count; i++)
+        p->kinds |= 1ULL << p->faults[i].kind;
     if (p->edges * p->regions > SIM_EDGES || p->replicas * p->regions > SIM_REPLICAS) {
         (void)snprintf(out_error, error_size, "too many edges or replicas");
         sim_plan_done(p);

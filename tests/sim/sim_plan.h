@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * sim_plan: everything a run is drawn from: the world's size, the clients' habits, the script of faults. A plan comes
- * from a seed or from a text; equal plans give equal runs. Audience: tests/sim. */
+ * sim_plan: everything a run is drawn from: the world's size, the clients' habits, the script of
+ * faults. A plan comes from a seed or from a text; equal plans give equal runs. Audience:
+ * tests/sim. */
 #pragma once
 
 #include "common/base/bytes.h"
@@ -8,42 +9,42 @@
 
 #include <stdio.h>
 
-#define SIM_REGIONS 3
+#define SIM_REGIONS    3
 #define SIM_PARTITIONS 3
-#define SIM_EDGES 6    /* of all regions */
-#define SIM_REPLICAS 6 /* likewise */
-#define SIM_GLOBES 2
-#define SIM_ADS 16
-#define SIM_BASE_MS 1800000000000ULL /* true time 0, on the wall: a full minute */
+#define SIM_EDGES      6 /* of all regions */
+#define SIM_REPLICAS   6 /* likewise */
+#define SIM_GLOBES     2
+#define SIM_ADS        16
+#define SIM_BASE_MS    1800000000000ULL /* true time 0, on the wall: a full minute */
 
 /* number  name             target        a                 b */
 #define SIM_FAULT_TABLE(X)                                                                         \
-    X(CRASH_EDGE, "crash-edge")         /* edge        down ms           effects left, 0: at once */ \
-    X(CRASH_REPLICA, "crash-replica")   /* replica     down ms           likewise */                 \
-    X(CRASH_GLOBE, "crash-globe")       /* globe       down ms           likewise */                 \
-    X(STOP_EDGE, "stop-edge")           /* edge        down ms           -: a clean end, with FIN */ \
-    X(STOP_REPLICA, "stop-replica")     /* replica     down ms           -: a clean end */           \
-    X(IO, "io")                         /* process     commits until EIO 1: it took effect */        \
-    X(FULL, "full")                     /* process     for ms            room in bytes */            \
-    X(SPOOL_LOST, "spool-lost")         /* edge        down ms           - */                        \
-    X(BACKUP, "backup")                 /* process     -                 - */                        \
-    X(SPOOL_RESTORED, "spool-restored") /* edge        down ms           - */                        \
-    X(REPLICA_WIPED, "replica-wiped")   /* replica     down ms           - */                        \
-    X(REPLICA_RESTORED, "replica-restored") /* replica down ms           1: marked as restored */    \
-    X(GLOBE_WIPED, "globe-wiped")       /* globe       down ms           1: from the streams alone */ \
-    X(CUT, "cut")                       /* link        for ms            0 both, 1 out, 2 in */      \
-    X(DEAF, "deaf")                     /* link        for ms            - */                        \
-    X(SINS, "sins")                     /* link        for ms            which, see sim_faults.c */  \
-    X(SERVER_DOWN, "server-down")       /* server      for ms            messages lost a stream */   \
-    X(TAIL_LOST, "tail-lost")           /* stream      messages          0 silent, 1 reads end */    \
-    X(STREAM_MADE_ANEW, "stream-anew")  /* stream      -                 likewise */                 \
-    X(STREAM_EXPIRES, "stream-expires") /* stream      messages kept     - */                        \
-    X(SERVER_CLOCK, "server-clock")     /* server      for ms            seconds, signed */          \
-    X(EDGE_CLOCK, "edge-clock")         /* edge        for ms            seconds, signed */          \
-    X(EDGE_DRIFT, "edge-drift")         /* edge        for ms            ppm, signed */              \
-    X(SLOW, "slow")                     /* process     for ms            ms a turn */                \
-    X(LATENCY, "latency")               /* server      for ms            ms */                       \
-    X(WRITE_OFF, "write-off")           /* edge        -                 -: an operator's haste */   \
+    X(CRASH_EDGE, "crash-edge")       /* edge        down ms           effects left, 0: at once */ \
+    X(CRASH_REPLICA, "crash-replica") /* replica     down ms           likewise */                 \
+    X(CRASH_GLOBE, "crash-globe")     /* globe       down ms           likewise */                 \
+    X(STOP_EDGE, "stop-edge")         /* edge        down ms           -: a clean end, with FIN */ \
+    X(STOP_REPLICA, "stop-replica")   /* replica     down ms           -: a clean end */           \
+    X(IO, "io")                       /* process     commits until EIO 1: it took effect */        \
+    X(FULL, "full")                   /* process     for ms            room in bytes */            \
+    X(SPOOL_LOST, "spool-lost")       /* edge        down ms           - */                        \
+    X(BACKUP, "backup")               /* process     -                 - */                        \
+    X(SPOOL_RESTORED, "spool-restored")     /* edge        down ms           - */                  \
+    X(REPLICA_WIPED, "replica-wiped")       /* replica     down ms           - */                  \
+    X(REPLICA_RESTORED, "replica-restored") /* replica down ms           1: marked as restored */  \
+    X(GLOBE_WIPED, "globe-wiped") /* globe       down ms           1: from the streams alone */    \
+    X(CUT, "cut")                 /* link        for ms            0 both, 1 out, 2 in */          \
+    X(DEAF, "deaf")               /* link        for ms            - */                            \
+    X(SINS, "sins")               /* link        for ms            which, see sim_faults.c */      \
+    X(SERVER_DOWN, "server-down") /* server      for ms            messages lost a stream */       \
+    X(TAIL_LOST, "tail-lost")     /* stream      messages          0 silent, 1 reads end */        \
+    X(STREAM_MADE_ANEW, "stream-anew")  /* stream      -                 likewise */               \
+    X(STREAM_EXPIRES, "stream-expires") /* stream      messages kept     - */                      \
+    X(SERVER_CLOCK, "server-clock")     /* server      for ms            seconds, signed */        \
+    X(EDGE_CLOCK, "edge-clock")         /* edge        for ms            seconds, signed */        \
+    X(EDGE_DRIFT, "edge-drift")         /* edge        for ms            ppm, signed */            \
+    X(SLOW, "slow")                     /* process     for ms            ms a turn */              \
+    X(LATENCY, "latency")               /* server      for ms            ms */                     \
+    X(WRITE_OFF, "write-off")           /* edge        -                 -: an operator's haste */ \
     X(RETIRE, "retire")                 /* edge        -                 -: for good */
 
 enum sim_fault_kind {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * sim_process: what an edge, a replica and a globe have in common: clock, links, birth and death. */
+ * sim_process: what an edge, a replica and a globe have in common: clock, links, birth and death.
+ */
 #include "tests/sim/sim_world.h"
 
 void sim_process_init(struct sim_world *w, struct sim_process *p, enum sim_process_kind kind,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * sim_region: fold replicas: their life, what they promised, and how one is rebuilt from its peer. */
+ * sim_region: fold replicas: their life, what they promised, and how one is rebuilt from its peer.
+ */
 #include "proto/floor.h"
 #include "proto/partial.h"
 #include "tests/sim/sim_world.h"
@@ -153,6 +154,7 @@ void sim_region_step(struct sim_replica *r)
         replica_view(r->replica, &view);
         r->behind = !view.ready;
     }
+    sim_shadow_check(r);
     sim_checks_replica(r);
     /* It asks to be called every 50 ms; with nothing under way, a slower machine calls later. */
     uint64_t slack_ms = idle_ms == 0 ? 0 : rng_below(&w->rng, 300);
@@ -169,12 +171,14 @@ static struct sim_replica *named(struct sim_world *w, const char *name)
     return NULL;
 }
 
-static void promise(struct sim_replica *r, uint32_t edge, const struct floor_line *line)
+static void promise(struct sim_replica *r, uint32_t edge, const struct floor_line *line,
+                    bool binding)
 {
     for (uint32_t i = 0; i < r->promise_count; i++) {
         struct sim_promise *p = &r->promises[i];
         if (p->edge == edge && p->epoch == line->epoch && p->partition == line->partition) {
-            p->floor = base_max_u64(p->floor, line->floor);
+            p->floor = base_max_u64(p->floor, binding ? line->floor : 0);
+            p->ever = base_max_u64(p->ever, line->floor);
             return;
         }
     }
@@ -182,8 +186,14 @@ static void promise(struct sim_replica *r, uint32_t edge, const struct floor_lin
         r->promise_capacity = r->promise_capacity == 0 ? 32 : r->promise_capacity * 2;
         r->promises = base_realloc(r->promises, r->promise_capacity * sizeof(*r->promises));
     }
-    r->promises[r->promise_count++] =
-        (struct sim_promise){edge, line->epoch, line->floor, line->partition};
+    r->promises[r->promise_count++] = (struct sim_promise){
+        edge, line->epoch, binding ? line->floor : 0, line->floor, line->partition};
+}
+
+void sim_region_forget(struct sim_replica *r)
+{
+    for (uint32_t i = 0; i < r->promise_count; i++)
+        r->promises[i].floor = 0;
 }
 
 /* A new store owes nothing that the old one promised. False: what this one says binds nobody. */
@@ -194,7 +204,7 @@ static bool is_binding(struct sim_replica *r, uint64_t store_id)
     if (r->promised_store == store_id)
         return true;
     r->promised_store = store_id;
-    r->promise_count = 0;
+    sim_region_forget(r);
     memset(r->promised_cut, 0, sizeof(r->promised_cut));
     return true;
 }
@@ -206,10 +216,10 @@ void sim_region_heard_floors(struct sim_world *w, uint32_t region, struct span d
         return;
     struct sim_replica *r = named(w, m.reader);
     unsigned edge;
-    if (r != NULL && r->region == region && sscanf(m.edge, "edge-%u", &edge) == 1 &&
-        is_binding(r, m.store_id)) {
+    if (r != NULL && r->region == region && sscanf(m.edge, "edge-%u", &edge) == 1) {
+        bool binding = is_binding(r, m.store_id);
         for (uint32_t i = 0; i < m.line_count; i++)
-            promise(r, edge, &m.lines[i]);
+            promise(r, edge, &m.lines[i], binding);
     }
     floor_done(&m);
 }

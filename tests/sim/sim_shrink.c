@@ -11,8 +11,8 @@
 
 void sim_shrink_run(const struct sim_plan *plan, struct sim_result *out)
 {
-    struct sim_result *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
-                                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct sim_result *shared =
+        mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(shared != MAP_FAILED);
     fflush(NULL);
     pid_t child = fork();
@@ -111,20 +111,14 @@ void sim_shrink(struct sim_plan *plan, const char *checker, unsigned runs_max)
     static const struct {
         size_t offset;
         uint32_t least;
-    } numbers[] = {{offsetof(struct sim_plan, chaos_ms), 1000},
-                   {offsetof(struct sim_plan, clicks), 1},
-                   {offsetof(struct sim_plan, globes), 1},
-                   {offsetof(struct sim_plan, partitions), 1},
-                   {offsetof(struct sim_plan, edges), 1},
-                   {offsetof(struct sim_plan, regions), 1},
-                   {offsetof(struct sim_plan, replicas), 1},
-                   {offsetof(struct sim_plan, late), 0},
-                   {offsetof(struct sim_plan, again), 0},
-                   {offsetof(struct sim_plan, lost_answers), 0},
-                   {offsetof(struct sim_plan, batch), 1},
-                   {offsetof(struct sim_plan, ads), 1},
-                   {offsetof(struct sim_plan, wan_ms), 0},
-                   {offsetof(struct sim_plan, latency_ms), 0}};
+    } numbers[] = {
+        {offsetof(struct sim_plan, chaos_ms), 1000}, {offsetof(struct sim_plan, clicks), 1},
+        {offsetof(struct sim_plan, globes), 1},      {offsetof(struct sim_plan, partitions), 1},
+        {offsetof(struct sim_plan, edges), 1},       {offsetof(struct sim_plan, regions), 1},
+        {offsetof(struct sim_plan, replicas), 1},    {offsetof(struct sim_plan, late), 0},
+        {offsetof(struct sim_plan, again), 0},       {offsetof(struct sim_plan, lost_answers), 0},
+        {offsetof(struct sim_plan, batch), 1},       {offsetof(struct sim_plan, ads), 1},
+        {offsetof(struct sim_plan, wan_ms), 0},      {offsetof(struct sim_plan, latency_ms), 0}};
     drop_faults(&s, plan);
     for (size_t i = 0; i < countof(numbers); i++)
         halve(&s, plan, numbers[i].offset, numbers[i].least);

@@ -7,9 +7,9 @@
 
 #include <stdlib.h>
 
-#define WARM_MS 3000u
+#define WARM_MS           3000u
 #define CONVERGE_EVERY_MS 5000u
-#define CALM_MS (15 * 60 * 1000ULL)
+#define CALM_MS           (15 * 60 * 1000ULL)
 
 static const char *const region_names[SIM_REGIONS] = {"us", "eu", "ap"};
 
@@ -48,6 +48,9 @@ static void spy(void *context, const char *subject, struct span data, const char
     }
     sim_trace_numbers(s->world, sum, seq, s->region);
     show(s->world, subject, data, stream, seq);
+    if (stream != NULL && strncmp(subject, "clicks.", 7) == 0)
+        sim_shadow_stored(s->world, s->region, (uint32_t)(strrchr(stream, '_')[1] - '0'), seq,
+                          data);
     if (strncmp(subject, "floors.", 7) == 0)
         sim_region_heard_floors(s->world, s->region, data);
     else if (stream != NULL && strncmp(subject, "partials.", 9) == 0)
@@ -79,6 +82,7 @@ static void make(struct sim_world *w, const struct sim_plan *plan, struct spy *s
     w->replica_count = plan->regions * plan->replicas;
     w->globe_count = plan->globes;
     sim_oracle_init(&w->oracle, plan->regions, plan->partitions, plan->ads);
+    sim_shadow_init(w);
     for (uint32_t i = 0; i < plan->regions; i++)
         make_server(w, &spies[i], i);
     for (uint32_t i = 0; i < w->edge_count; i++)
@@ -106,14 +110,17 @@ static void unmake(struct sim_world *w)
     }
     for (uint32_t i = 0; i < w->edge_count; i++)
         free(w->edges[i].inbox);
-    for (uint32_t i = 0; i < w->replica_count; i++)
+    for (uint32_t i = 0; i < w->replica_count; i++) {
         free(w->replicas[i].promises);
+        free(w->replicas[i].models);
+    }
     for (uint32_t i = 0; i < w->globe_count; i++)
         free(w->globes[i].seen);
     sim_operators_done(w);
     for (uint32_t i = 0; i < w->plan.regions; i++)
         sim_bus_server_free(w->servers[i].bus);
     sim_oracle_done(&w->oracle);
+    sim_shadow_done(w);
     free(w->undos);
     free(w->agains);
 }
@@ -186,8 +193,8 @@ static struct sim_process *draw_due(struct sim_world *w)
     return count == 0 ? NULL : due[count == 1 ? 0 : rng_below(&w->rng, count)];
 }
 
-/* How far ahead of true time some watermark stands, or the time at which some edge was heard: nothing of what that holds
- * up can end before. */
+/* How far ahead of true time some watermark stands, or the time at which some edge was heard:
+ * nothing of what that holds up can end before. */
 static uint64_t ahead_ms(const struct sim_world *w)
 {
     uint64_t most = 0;
@@ -210,15 +217,20 @@ static void see_to_the_end(struct sim_world *w)
     if (w->now_ms < w->converge_ms)
         return;
     w->converge_ms = w->now_ms + CONVERGE_EVERY_MS;
-    if (w->deadline_ms == 0)
-        w->deadline_ms = w->calm_ms + CALM_MS + ahead_ms(w) +
-                         (w->plan.late > 0 ? w->plan.late_ms / 30 : 0); /* 16 minutes a partial, in turn */
+    uint64_t ahead = ahead_ms(w); /* of what is up: looked at each time */
+    uint64_t late_ms =
+        w->plan.late > 0 ? w->plan.late_ms / 30 : 0; /* 16 minutes a partial, in turn */
+    w->deadline_ms = base_max_u64(w->deadline_ms, w->calm_ms + CALM_MS + late_ms);
+    if (ahead > 0)
+        w->deadline_ms = base_max_u64(w->deadline_ms, w->now_ms + ahead + CALM_MS / 3);
     if (sim_final_converged(w, why, sizeof(why))) {
         w->converged = true;
         sim_final_check(w);
         sim_trace(w, "checker", "converged after %.1f s of calm",
                   (double)(w->now_ms - w->calm_ms) / 1000);
-    } else if (w->now_ms >= w->deadline_ms) {
+    } else if (w->now_ms >= w->deadline_ms ||
+               (strcmp(w->checker, "drains") == 0 && w->now_ms >= w->calm_ms + CALM_MS &&
+                (w->plan.kinds >> SIM_FAULT_WRITE_OFF & 1) == 0)) {
         sim_violation(w, w->checker, "no convergence: %s", why);
     }
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * sim_world: processes on made-up ports, one loop, one seed. The drivers inside are the product's own.
- * Audience: tests/sim. One thread; a world is one run. */
+ * sim_world: processes on made-up ports, one loop, one seed. The drivers inside are the product's
+ * own. Audience: tests/sim. One thread; a world is one run. */
 #pragma once
 
 #include "edge/edge_pipeline.h"
@@ -51,7 +51,8 @@ struct sim_edge {
     struct edge_pipeline *pipeline;
     struct clock_port clock; /* the process's, noting what it gives out */
     uint64_t last_random;
-    uint64_t high_ms; /* highest time it ever read */
+    uint64_t high_ms;     /* highest time it ever read */
+    uint64_t given_up_ms; /* when operators gave it up last; 0: never */
     uint32_t incarnation; /* oracle's; current */
     uint32_t inbox_count, inbox_capacity;
     struct sim_request *inbox;
@@ -62,6 +63,7 @@ struct sim_edge {
 struct sim_promise {
     uint32_t edge;
     uint64_t epoch, floor;
+    uint64_t ever; /* by any store that the replica ever had */
     uint16_t partition;
 };
 
@@ -75,8 +77,14 @@ struct sim_replica {
     struct sim_promise *promises;
     uint64_t promised_cut[SIM_PARTITIONS];
     uint64_t watermark_ms[SIM_PARTITIONS]; /* seen last */
+    uint32_t missing[SIM_PARTITIONS];      /* likewise: known edges that are */
+    uint32_t model_count, model_capacity;  /* sim_shadow: where it must stand */
+    struct sim_promise *models;
+    uint64_t model_seq[SIM_PARTITIONS], model_proofs;
+    bool model_stale[SIM_PARTITIONS];
     uint64_t rescue_ms; /* an operator copies a peer's store then; SIM_NEVER: no need */
-    bool behind; /* an older copy of its store is in use: it must read the stream again from there */
+    bool
+        behind; /* an older copy of its store is in use: it must read the stream again from there */
 };
 
 struct sim_globe {
@@ -121,6 +129,7 @@ struct sim_world {
     struct sim_globe globes[SIM_GLOBES];
     struct sim_process *processes[SIM_EDGES + SIM_REPLICAS + SIM_GLOBES];
     struct sim_oracle oracle;
+    struct sim_shadow *shadow;
     uint32_t next_fault;
     uint32_t undo_count, undo_capacity;
     struct sim_undo *undos;
@@ -191,9 +200,11 @@ void sim_region_crash(struct sim_replica *r);
 void sim_region_step(struct sim_replica *r);
 /* Another replica of the region whose store is fit to be copied, or NULL. */
 struct sim_replica *sim_region_peer(struct sim_replica *r);
+void sim_region_forget(struct sim_replica *r); /* its promises: another store is in its place */
 void sim_region_rebuild(struct sim_replica *r, uint64_t down_ms);
 void sim_region_heard_floors(struct sim_world *w, uint32_t region, struct span data);
-void sim_region_heard_partial(struct sim_world *w, uint32_t region, const char *subject, struct span data);
+void sim_region_heard_partial(struct sim_world *w, uint32_t region, const char *subject,
+                              struct span data);
 
 /* sim_globe.c */
 void sim_globe_init(struct sim_world *w, uint32_t index);
@@ -222,10 +233,19 @@ void sim_faults_step(struct sim_world *w);
 uint64_t sim_faults_due(const struct sim_world *w);
 void sim_faults_end(struct sim_world *w);
 
+/* sim_shadow.c */
+void sim_shadow_init(struct sim_world *w);
+void sim_shadow_done(struct sim_world *w);
+void sim_shadow_stored(struct sim_world *w, uint32_t region, uint32_t partition, uint64_t seq,
+                       struct span data);
+void sim_shadow_check(struct sim_replica *r);
+
 /* sim_checks.c: at every step; sim_final.c: at the end. */
+void sim_checks_edge(struct sim_edge *e);
 void sim_checks_replica(struct sim_replica *r);
 void sim_checks_reopened(struct sim_replica *r);
 void sim_checks_globe(struct sim_globe *g);
+void sim_checks_globe_reopened(struct sim_globe *g);
 void sim_checks_regularly(struct sim_world *w);
 bool sim_final_converged(struct sim_world *w, char *out_why, size_t size);
 void sim_final_check(struct sim_world *w);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * tsan_global_http: a globe under ThreadSanitizer: the merger writes while query workers read and the operator looks,
- * clients leave in the middle, and the service stops under load. Plain main(): Criterion does not start under TSan. */
+ * tsan_global_http: a globe under ThreadSanitizer: the merger writes while query workers read and
+ * the operator looks, clients leave in the middle, and the service stops under load. Plain main():
+ * Criterion does not start under TSan. */
 #include "common/base/hash.h"
 #include "common/base/minute.h"
 #include "common/run/kv_lmdb.h"
@@ -81,8 +82,8 @@ static void merge(struct merger *m, struct bus_port *replica)
                             .rows = &row,
                             .row_count = 1};
         partial_write(&message, &p);
-        CHECK(bus_publish(replica, subject_partial("us", 0, "us-r1").text, NULL,
-                          buf_span(&message), cut) == ERR_OK);
+        CHECK(bus_publish(replica, subject_partial("us", 0, "us-r1").text, NULL, buf_span(&message),
+                          cut) == ERR_OK);
         CHECK(merger_step(m, &idle_ms) == ERR_OK);
         merger_view(m, &view);
         global_http_admin_show(admin, &view);

@@ -321,7 +321,7 @@ Test(edge_http, content_types_with_parameters_pass_and_others_are_415)
     expect_problem(judged(), 415, "content_type_unknown");
 }
 
-Test(edge_http, a_content_encoding_other_than_identity_is_415)
+Test(edge_http, without_a_decoder_an_encoding_other_than_identity_is_415)
 {
     given_request("POST", "/v1/clicks", "application/json", GOOD);
     given_field("content-encoding", "identity");

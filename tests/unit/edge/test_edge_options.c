@@ -122,6 +122,16 @@ Test(edge_options, every_key_is_taken)
 Test(edge_options, mistakes_are_named_with_line_and_column)
 {
     expect_wrong(HEAD "bogus: 1\n" US, "edge.yaml:8:1: unknown key 'bogus'");
+    static const char *const origins[] = {"shop.example",          "https://",
+                                          "https://shop.example/", "https://Shop.example",
+                                          "https://*.example",     "://x"};
+    for (size_t i = 0; i < countof(origins); i++) {
+        char text[1024];
+        snprintf(text, sizeof(text), HEAD "cors: {origins: ['https://a.example', '%s']}\n" US,
+                 origins[i]);
+        expect_wrong(text, "edge.yaml:8:39: cors.origins[1]: must be like https://shop.example or "
+                           "https://shop.example:8443, in lower case; or a lone *");
+    }
     expect_wrong("id: US\n" GOOD + 0, "edge.yaml:2:1: key 'id' is already given in line 1");
     expect_wrong(HEAD "partitions: 2000\n" US,
                  "edge.yaml:8:13: partitions: must be from 1 to 1024");

@@ -56,7 +56,7 @@ static void edge_start(struct world *w)
         .partitions = PARTITIONS,
         .heartbeat_ms = 1000,
         .window_bytes = 1 << 20,
-        .segment_bytes = 4096,
+        .segment_bytes = 128, /* batches are split: the search for a number must step back */
         .kv = w->kv,
         .clock = &w->clock.port,
     };

@@ -22,6 +22,20 @@ Test(spool_record, a_line_survives_the_round_trip)
     buf_done(&value);
 }
 
+Test(spool_record, a_damaged_name_in_a_key_is_refused)
+{
+    struct buf value = {0};
+    struct spool_line back;
+    struct spool_key key = spool_line_key(&line);
+    spool_line_put(&value, &line);
+
+    key.bytes[11] = '\0'; /* a line of that name would have no key */
+
+    cr_assert_eq(spool_line_read(span_of(key.bytes, key.length), buf_span(&value), &back),
+                 ERR_FORMAT);
+    buf_done(&value);
+}
+
 Test(spool_record, a_batch_survives_the_round_trip)
 {
     struct buf value = {0};

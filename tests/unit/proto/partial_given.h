@@ -65,7 +65,7 @@ static inline struct content a_partial(uint64_t seed, uint32_t rows, uint32_t na
     }
     for (uint32_t i = 0; i < names; i++) {
         char name[16];
-        int length = sprintf(name, "ad-%u", (unsigned)rng_below(&rng, 1000000));
+        int length = snprintf(name, sizeof(name), "ad-%u", (unsigned)rng_below(&rng, 1000000));
         c.p.names[i].ad_hash = hash_ad(span_of(name, (size_t)length));
         (void)later(&c.bytes, &c.p.names[i].ad_id, (size_t)length);
         buf_put(&c.bytes, name, (size_t)length);
@@ -81,7 +81,7 @@ static inline struct content a_partial(uint64_t seed, uint32_t rows, uint32_t na
                                              .floor = rng_below(&rng, 100000),
                                              .accepted = rng_below(&rng, 100000),
                                              .missing = i % 3 == 1};
-        sprintf(c.p.edges[i].edge, "us-e%u", i);
+        (void)snprintf(c.p.edges[i].edge, sizeof(c.p.edges[i].edge), "us-e%u", i);
     }
     for (uint32_t i = 0; i < rows; i++)
         c.p.rows[i].sketch.data = c.bytes.data + (size_t)c.p.rows[i].sketch.data;

@@ -13,9 +13,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Reads a message and frees whatever came out of it. */
-typedef enum err (*proto_test_read)(struct span message);
-
 /* An exact copy on the heap, so that the address sanitizer sees the first byte behind it. */
 static inline struct span proto_test_copy(struct span s)
 {
@@ -46,7 +43,8 @@ static inline void proto_test_reseal(struct buf *message)
 
 /* Every prefix and every flipped bit must be called damage: never content, never an unknown
  * version. */
-static inline void proto_test_damage(struct span message, proto_test_read read)
+/* `read` reads a message and frees whatever came out of it. */
+static inline void proto_test_damage(struct span message, enum err (*read)(struct span message))
 {
     cr_assert_eq(read(message), ERR_OK);
     for (size_t cut = 0; cut < message.length; cut++) {
@@ -68,7 +66,7 @@ static inline void proto_test_damage(struct span message, proto_test_read read)
 
 /* The same behind a checksum that matches: what a wrong or evil writer could send. Anything but a
  * crash, a read past the end, or an error that calls it damage. */
-static inline void proto_test_malice(struct span message, proto_test_read read)
+static inline void proto_test_malice(struct span message, enum err (*read)(struct span message))
 {
     unsigned refused = 0;
     struct buf copy = {0};
@@ -126,7 +124,8 @@ static inline unsigned long proto_test_peak(void)
 }
 
 /* No reader may ask for memory because a header says so. */
-static inline void proto_test_greed(const char magic[4], uint8_t version, proto_test_read read)
+static inline void proto_test_greed(const char magic[4], uint8_t version,
+                                    enum err (*read)(struct span message))
 {
     static const struct {
         size_t length;
@@ -211,7 +210,7 @@ static inline void proto_test_unpack(struct span message, unsigned index, struct
 /* Every flipped bit and every prefix of the columns inside one frame: zstd and checksum are right,
  * the content is not. Every prefix must be refused. */
 static inline void proto_test_column_malice(struct span message, unsigned index,
-                                            proto_test_read read)
+                                            enum err (*read)(struct span message))
 {
     struct buf raw = {0}, element = {0}, changed = {0};
     proto_test_unpack(message, index, &raw);

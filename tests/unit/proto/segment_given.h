@@ -43,16 +43,17 @@ static inline struct click *clicks_of(uint64_t seed, uint32_t count, struct buf 
         c->minute = (uint32_t)(c->timestamp_ms / 60000);
         c->flags = (uint16_t)rng_below(&rng, 4);
         c->user_hash = rng_next(&rng);
-        int ad = sprintf(at, "ad-%u", (unsigned)rng_below(&rng, 1 + count / 8));
-        int user = sprintf(at + ad, "user-%016llx", (unsigned long long)rng_next(&rng));
-        int id = rng_chance(&rng, 500)
-                     ? 0
-                     : sprintf(at + ad + user, "%016llx", (unsigned long long)rng_next(&rng));
-        int ip = sprintf(at + ad + user + id, "192.0.2.%u", (unsigned)rng_below(&rng, 256));
+        size_t room = 200; /* each text is far shorter, and 400 a click were reserved */
+        int ad = snprintf(at, room, "ad-%u", (unsigned)rng_below(&rng, 1 + count / 8));
+        int user = snprintf(at + ad, room, "user-%016llx", (unsigned long long)rng_next(&rng));
+        int id = rng_chance(&rng, 500) ? 0
+                                       : snprintf(at + ad + user, room, "%016llx",
+                                                  (unsigned long long)rng_next(&rng));
+        int ip = snprintf(at + ad + user + id, room, "192.0.2.%u", (unsigned)rng_below(&rng, 256));
         int agent = rng_chance(&rng, 100)
                         ? 0
-                        : sprintf(at + ad + user + id + ip, "Mozilla/5.0 (Build %u)",
-                                  (unsigned)rng_below(&rng, 9));
+                        : snprintf(at + ad + user + id + ip, room, "Mozilla/5.0 (Build %u)",
+                                   (unsigned)rng_below(&rng, 9));
         c->ad_id = span_of(at, ad);
         c->user_id = span_of(at + ad, user);
         c->click_id = span_of(at + ad + user, id);

@@ -237,9 +237,17 @@ Test(click_json, lines_without_a_click_are_no_fault)
     }
 }
 
-Test(click_json, a_document_goes_on_as_lines_after_an_object_and_a_newline)
+Test(click_json, a_document_is_one_json_text)
 {
-    struct scan s = scan_document("\n" GOOD("a") " \r\n" GOOD("b") "\n\nbad\n" GOOD("c"));
+    expect_body_fault(GOOD("a") "\n" GOOD("b"), CLICK_JSON_SYNTAX);
+    expect_body_fault(GOOD("a") "\n[]", CLICK_JSON_SYNTAX);
+    expect_body_fault("[]\n" GOOD("b"), CLICK_JSON_SYNTAX);
+}
+
+Test(click_json, a_beacon_goes_on_as_lines_after_an_object_and_a_newline)
+{
+    struct scan s = scan_span(span_of_text("\n" GOOD("a") " \r\n" GOOD("b") "\n\nbad\n" GOOD("c")),
+                              CLICK_JSON_BEACON);
     cr_assert(s.count == 4 && s.body_fault == CLICK_JSON_OK);
     expect_text(s.clicks[0].ad_id, "a");
     expect_text(s.clicks[1].ad_id, "b");

@@ -11,8 +11,8 @@ static struct want_message wanted, was_read;
 static void given(uint32_t minutes, uint32_t names)
 {
     memset(&wanted, 0, sizeof(wanted));
-    strcpy(wanted.region, "eu");
-    strcpy(wanted.replica, "fold-b");
+    memcpy(wanted.region, "eu", 3);
+    memcpy(wanted.replica, "fold-b", 7);
     wanted.partition = 513;
     wanted.minute_count = minutes;
     wanted.name_count = names;

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * global_reader_ads: walks over all ads: those with the most clicks, and their names. */
+#include "global/global_reader_inside.h"
+
+#include "common/base/minute.h"
+#include "global/core/completeness.h"
+#include "global/core/page.h"
+#include "proto/stats_json_text.h"
+
+#include <stdlib.h>
+
+#define STEPS_PER_READ 16384u /* look-ups in one transaction */
+
+/* A walk over many keys, in transactions that are renewed: r->txn. */
+struct walk {
+    struct global_reader *reader;
+    uint32_t steps;
+};
+
+static enum err step(struct walk *w)
+{
+    if (++w->steps % STEPS_PER_READ != 0)
+        return ERR_OK;
+    enum err err = global_reader_end(w->reader, ERR_OK);
+    return err == ERR_OK ? kv_begin(w->reader->options.kv, false, &w->reader->txn) : err;
+}
+
+/* After an error r->txn may have ended already. */
+static enum err end_walk(struct walk *w, enum err err)
+{
+    return w->reader->txn == NULL ? err : global_reader_end(w->reader, err);
+}
+
+static bool may_read(const struct global_reader_asker *asker, struct span ad_id)
+{
+    return asker == NULL || asker->may_read(asker->context, ad_id);
+}
+
+static enum err page_sum(const struct query *q, uint32_t hour, struct span value, uint64_t *sum)
+{
+    struct span body;
+    if (!leaf_open(value, &body))
+        return ERR_KV_CORRUPT;
+    struct page_cursor cursor = page_cursor_of(body);
+    struct page_entry e;
+    while (page_next(&cursor, &e)) {
+        uint32_t minute = hour * PAGE_MINUTES + e.minute;
+        if (minute >= q->start_minute && minute < q->end_minute)
+            *sum += e.counted;
+    }
+    return cursor.bad ? ERR_KV_CORRUPT : ERR_OK;
+}
+
+static bool is_before(const struct stats_json_top_ad *a, const struct stats_json_top_ad *b)
+{
+    return a->click_count != b->click_count ? a->click_count > b->click_count
+                                            : a->ad_hash < b->ad_hash;
+}
+
+/* Keeps the best q->limit, in order. */
+static void offer(struct global_reader *r, const struct query *q,
+                  const struct global_reader_asker *asker, uint64_t ad_hash, uint64_t clicks,
+                  size_t *count)
+{
+    struct stats_json_top_ad ad = {.ad_hash = ad_hash, .click_count = clicks};
+    if (clicks == 0 || (*count == q->limit && !is_before(&ad, &r->top[*count - 1])))
+        return;
+    struct span name;
+    struct leaf_key key = leaf_key_name(ad_hash);
+    ad.has_name = kv_get(r->txn, LEAF_TABLE_NAME, leaf_key_span(&key), &name) &&
+                  name.length <= sizeof(ad.ad_id);
+    if (ad.has_name) {
+        memcpy(ad.ad_id, name.data, name.length);
+        ad.ad_id_length = (uint8_t)name.length;
+    }
+    /* An ad whose name is not known yet is nobody's in particular. */
+    if (asker != NULL && (!ad.has_name || !may_read(asker, span_of(ad.ad_id, ad.ad_id_length))))
+        return;
+    size_t at = *count < q->limit ? (*count)++ : q->limit - 1;
+    while (at > 0 && is_before(&ad, &r->top[at - 1])) {
+        r->top[at] = r->top[at - 1];
+        at--;
+    }
+    r->top[at] = ad;
+}
+
+static enum err walk_pages(struct walk *w, const struct query *q,
+                           const struct global_reader_asker *asker, size_t *count)
+{
+    const uint32_t first_hour = q->start_minute / PAGE_MINUTES;
+    const uint32_t last_hour = (q->end_minute - 1) / PAGE_MINUTES;
+    struct leaf_key at = leaf_key_page(0, first_hour);
+    struct span key;
+    struct span value;
+    uint64_t current = 0;
+    uint64_t sum = 0;
+    enum err err = ERR_OK;
+    while (err == ERR_OK &&
+           kv_seek(w->reader->txn, LEAF_TABLE_PAGE, leaf_key_span(&at), &key, &value)) {
+        uint64_t ad_hash;
+        uint32_t hour;
+        if (!leaf_page_of_key(key, &ad_hash, &hour))
+            return ERR_KV_CORRUPT;
+        if (ad_hash != current) {
+            offer(w->reader, q, asker, current, sum, count);
+            current = ad_hash;
+            sum = 0;
+        }
+        if (hour >= first_hour && hour <= last_hour)
+            err = page_sum(q, hour, value, &sum);
+        if (hour < first_hour)
+            at = leaf_key_page(ad_hash, first_hour);
+        else if (hour < last_hour)
+            at = leaf_key_page(ad_hash, hour + 1);
+        else if (ad_hash < UINT64_MAX)
+            at = leaf_key_page(ad_hash + 1, first_hour);
+        else
+            break;
+        if (err == ERR_OK)
+            err = step(w);
+    }
+    if (err == ERR_OK)
+        offer(w->reader, q, asker, current, sum, count);
+    return err;
+}
+
+/* Whether each minute of the range is complete in one partition. */
+static enum err is_complete(struct walk *w, const struct query *q, uint32_t region,
+                            uint16_t partition, bool *out)
+{
+    struct global_reader *r = w->reader;
+    for (uint32_t hour = q->start_minute / 60; hour <= (q->end_minute - 1) / 60; hour++) {
+        struct leaf_key key = leaf_key_hour(r->ids[region], partition, hour);
+        struct completeness_hour marks;
+        struct span value;
+        struct span body;
+        if (!kv_get(r->txn, LEAF_TABLE_COMPLETE, leaf_key_span(&key), &value)) {
+            *out = false;
+            return ERR_OK;
+        }
+        if (!leaf_open(value, &body) || completeness_hour_read(&marks, body) != ERR_OK)
+            return ERR_KV_CORRUPT;
+        uint64_t from = base_max_u64(q->start_minute, hour * 60) - hour * 60;
+        uint64_t to = base_min_u64(q->end_minute, hour * 60 + 60) - hour * 60;
+        uint64_t wanted = ((1ULL << (to - from)) - 1) << from;
+        *out = *out && marks.partitions == r->cards[region].partitions &&
+               (marks.bits & wanted) == wanted;
+        enum err err = step(w);
+        if (err != ERR_OK || !*out)
+            return err;
+    }
+    return ERR_OK;
+}
+
+static enum err judge(struct walk *w, const struct query *q, bool *out)
+{
+    struct global_reader *r = w->reader;
+    enum err err = ERR_OK;
+    *out = true;
+    for (uint32_t i = 0; err == ERR_OK && *out && i < r->options.region_count; i++) {
+        *out = r->ids[i] != 0 && r->cards[i].partitions > 0;
+        for (uint16_t p = 0; err == ERR_OK && *out && p < r->cards[i].partitions; p++)
+            err = is_complete(w, q, i, p, out);
+    }
+    return err;
+}
+
+enum err global_reader_top(struct global_reader *r, const struct query *q,
+                           const struct global_reader_asker *asker, struct stats_json_top *out_top,
+                           struct stats_json_answer *out)
+{
+    struct walk w = {.reader = r};
+    struct stats_json_answer answer = {.point_count = 0};
+    struct stats_json_top top = {.start = minute_start_ms(q->start_minute) / 1000,
+                                 .end = minute_start_ms(q->end_minute) / 1000};
+    CHECK(q->limit >= 1);
+    r->top = base_realloc(r->top, q->limit * sizeof(r->top[0]));
+    enum err err = kv_begin(r->options.kv, false, &r->txn);
+    if (err != ERR_OK)
+        return err;
+    err = global_reader_cards(r);
+    global_reader_standing(r, &answer);
+    /* First: what is complete now is so in the counts that are read later. */
+    if (err == ERR_OK)
+        err = judge(&w, q, &top.complete);
+    if (err == ERR_OK)
+        err = walk_pages(&w, q, asker, &top.ad_count);
+    err = end_walk(&w, err);
+    if (err != ERR_OK)
+        return err;
+    top.ads = r->top;
+    *out_top = top;
+    *out = answer;
+    return ERR_OK;
+}
+
+/* First page of the ad from `hour` on. */
+static bool page_from(struct global_reader *r, uint64_t ad_hash, uint32_t hour, uint32_t *out_hour,
+                      struct span *out_value)
+{
+    struct leaf_key at = leaf_key_page(ad_hash, hour);
+    struct span key;
+    uint64_t found;
+    return kv_seek(r->txn, LEAF_TABLE_PAGE, leaf_key_span(&at), &key, out_value) &&
+           leaf_page_of_key(key, &found, out_hour) && found == ad_hash;
+}
+
+static enum err page_ends(struct span value, uint8_t *out_first, uint8_t *out_last)
+{
+    struct span body;
+    struct page_entry e;
+    if (!leaf_open(value, &body))
+        return ERR_KV_CORRUPT;
+    struct page_cursor cursor = page_cursor_of(body);
+    *out_first = PAGE_MINUTES;
+    *out_last = 0;
+    while (page_next(&cursor, &e)) {
+        *out_first = e.minute < *out_first ? e.minute : *out_first;
+        *out_last = e.minute > *out_last ? e.minute : *out_last;
+    }
+    return cursor.bad || *out_first == PAGE_MINUTES ? ERR_KV_CORRUPT : ERR_OK;
+}
+
+/* Minutes of the first and the last row of an ad. ERR_NOT_FOUND: it has none yet. The port seeks
+ * upwards only, so the last page is found by halving. */
+static enum err seen(struct global_reader *r, uint64_t ad_hash, uint32_t *out_first,
+                     uint32_t *out_last)
+{
+    struct span value;
+    uint32_t low;
+    uint32_t found;
+    uint32_t high = minute_of_ms(LIMIT_TIMESTAMP_MS_MAX) / PAGE_MINUTES + 1; /* nothing from here */
+    uint8_t first;
+    uint8_t last;
+    if (!page_from(r, ad_hash, 0, &low, &value))
+        return ERR_NOT_FOUND;
+    enum err err = page_ends(value, &first, &last);
+    *out_first = low * PAGE_MINUTES + first;
+    while (high - low > 1) {
+        uint32_t middle = low + (high - low) / 2;
+        if (page_from(r, ad_hash, middle, &found, &value))
+            low = found;
+        else
+            high = middle;
+    }
+    if (err == ERR_OK && page_from(r, ad_hash, low, &found, &value))
+        err = page_ends(value, &first, &last);
+    *out_last = low * PAGE_MINUTES + last;
+    return err;
+}
+
+static enum err walk_names(struct walk *w, const struct query *q,
+                           const struct global_reader_asker *asker, struct buf *out,
+                           uint64_t *out_last, bool *out_more)
+{
+    struct global_reader *r = w->reader;
+    uint64_t ad_hash = q->cursor + (q->has_cursor ? 1 : 0);
+    uint32_t count = 0;
+    enum err err = ERR_OK;
+    struct span key;
+    struct span name;
+    *out_more = false;
+    if (q->has_cursor && q->cursor == UINT64_MAX)
+        return ERR_OK;
+    for (;; ad_hash++) {
+        struct leaf_key at = leaf_key_name(ad_hash);
+        if (!kv_seek(r->txn, LEAF_TABLE_NAME, leaf_key_span(&at), &key, &name))
+            return ERR_OK;
+        if (key.length != 8)
+            return ERR_KV_CORRUPT;
+        ad_hash = bytes_load_u64(key.data);
+        if (name.length >= q->prefix_length &&
+            memcmp(name.data, q->prefix, q->prefix_length) == 0 && may_read(asker, name)) {
+            uint32_t first = 0;
+            uint32_t last = 0;
+            if (count == q->limit) {
+                *out_more = true;
+                return ERR_OK;
+            }
+            err = seen(r, ad_hash, &first, &last);
+            if (err == ERR_OK) {
+                stats_json_put_ad(out, count++ == 0, name, minute_start_ms(first) / 1000,
+                                  minute_start_ms(last) / 1000);
+                *out_last = ad_hash;
+            }
+        }
+        if (err == ERR_OK || err == ERR_NOT_FOUND)
+            err = step(w);
+        if (err != ERR_OK || ad_hash == UINT64_MAX)
+            return err;
+    }
+}
+
+enum err global_reader_ads(struct global_reader *r, const struct query *q,
+                           const struct global_reader_asker *asker, struct buf *out)
+{
+    struct walk w = {.reader = r};
+    uint64_t last = 0;
+    bool more = false;
+    enum err err = kv_begin(r->options.kv, false, &r->txn);
+    if (err != ERR_OK)
+        return err;
+    size_t from = out->length;
+    stats_json_text(out, "{\"ads\":[");
+    err = end_walk(&w, walk_names(&w, q, asker, out, &last, &more));
+    if (err != ERR_OK) {
+        out->length = from;
+        return err;
+    }
+    stats_json_text(out, "],\"next\":");
+    if (more) {
+        struct buf hex = {0};
+        for (unsigned i = 0; i < 16; i++)
+            buf_put_u8(&hex, (uint8_t) "0123456789abcdef"[last >> (60 - 4 * i) & 15]);
+        stats_json_string(out, buf_span(&hex));
+        buf_done(&hex);
+    } else {
+        stats_json_text(out, "null");
+    }
+    buf_put_u8(out, '}');
+    return ERR_OK;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * global_reader_inside: what the files of the reader share. Audience: global_reader*.c only. */
+#pragma once
+
+#include "common/base/hll.h"
+#include "global/core/leaf.h"
+#include "global/global_reader.h"
+
+struct global_reader {
+    struct global_reader_options options;
+    struct kv_txn *txn;
+    struct standing_card cards[LIMIT_REGIONS]; /* as of this query, in the order of the options */
+    uint16_t ids[LIMIT_REGIONS];               /* 0: the store does not know that region yet */
+    struct stats_json_watermark watermarks[LIMIT_REGIONS];
+    struct stats_json_missing *missing;
+    size_t missing_capacity;
+    struct stats_json_point *points;
+    uint32_t *complete_minutes; /* of each point, summed over regions */
+    bool *sketched;             /* some row of the point has a sketch */
+    size_t point_capacity;
+    struct hll all, one;
+    struct stats_json_top_ad *top;
+};
+
+/* Reads the cards of all regions under r->txn. */
+enum err WARN_UNUSED global_reader_cards(struct global_reader *r);
+/* Watermarks, missing edges and as_of, from the cards. */
+void global_reader_standing(struct global_reader *r, struct stats_json_answer *out);
+/* Ends the read. An error of the store sticks to its transaction: reads after it look like absence,
+ * and are not; so the first of `err` and that is what happened. */
+enum err WARN_UNUSED global_reader_end(struct global_reader *r, enum err err);
