@@ -235,6 +235,8 @@ static enum err seen(struct global_reader *r, uint64_t ad_hash, uint32_t *out_fi
     if (!page_from(r, ad_hash, 0, &low, &value))
         return ERR_NOT_FOUND;
     enum err err = page_ends(value, &first, &last);
+    if (err != ERR_OK)
+        return err;
     *out_first = low * PAGE_MINUTES + first;
     while (high - low > 1) {
         uint32_t middle = low + (high - low) / 2;

@@ -136,6 +136,8 @@ enum err global_reader_balance(struct global_reader *r, struct buf *out)
 {
     struct buf lines = {0};
     struct pages p = {.out = &lines, .first = true};
+    uint64_t as_of_ms =
+        r->options.clock->wall_ms(r->options.clock); /* not later than the snapshot */
     enum err err = kv_begin(r->options.kv, false, &r->txn);
     if (err != ERR_OK)
         return err;
@@ -146,7 +148,7 @@ enum err global_reader_balance(struct global_reader *r, struct buf *out)
     err = global_reader_end(r, err);
     if (err == ERR_OK) {
         stats_json_text(out, "{\"as_of\":");
-        stats_json_number(out, r->options.clock->wall_ms(r->options.clock) / 1000);
+        stats_json_number(out, as_of_ms / 1000);
         stats_json_text(out, ",\"unexplained\":");
         stats_json_number(out, p.totals.unexplained);
         stats_json_text(out, ",\"totals\":");

@@ -46,14 +46,15 @@ enum err global_tokens_key(const char *path, uint8_t out_key[TOKEN_KEY_BYTES], c
     return err;
 }
 
-/* An empty file is a book without tokens: nobody may ask. */
+/* A file without tokens, empty or of a newline that is left, is a book too: nobody may ask. Were it
+ * refused, revoking the last token would leave that token valid. */
 static enum err read_book(const char *path, struct global_tokens_pin **out, char **out_error)
 {
     struct stat stat_now;
     struct buf text = {0};
     uint32_t line = 0;
     enum err err = ERR_OK;
-    if (stat(path, &stat_now) != 0 || stat_now.st_size > 0)
+    if (stat(path, &stat_now) != 0 || stat_now.st_size > GLOBAL_TOKENS_EMPTY_BYTES)
         err = options_secret(path, BOOK_BYTES_MAX, &text, out_error);
     if (err == ERR_OK) {
         struct global_tokens_pin *pin = base_zalloc(1, sizeof(*pin));

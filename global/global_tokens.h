@@ -6,6 +6,8 @@
 #include "common/base/clock.h"
 #include "global/core/token_book.h"
 
+#define GLOBAL_TOKENS_EMPTY_BYTES 2 /* a file of so many holds no token: nothing, or a newline */
+
 struct global_tokens;
 struct global_tokens_pin;
 

@@ -82,7 +82,8 @@ static int read_text(const char *path, bool may_be_missing, struct buf *out)
 {
     struct stat found;
     char *error = NULL;
-    if (stat(path, &found) == 0 ? found.st_size == 0 : may_be_missing && errno == ENOENT)
+    if (stat(path, &found) == 0 ? found.st_size <= GLOBAL_TOKENS_EMPTY_BYTES
+                                : may_be_missing && errno == ENOENT)
         return 0;
     if (options_secret(path, BOOK_BYTES_MAX, out, &error) == ERR_OK) {
         buf_put_u8(out, '\n'); /* it was cut */
@@ -103,6 +104,33 @@ static int read_book(const char *path, struct span text, struct token_book *book
     return EXIT_CODE_CONFIG;
 }
 
+/* The name is durable only with its folder: a revoked token must not come back with the power. */
+static bool sync_folder(const char *path)
+{
+    char folder[4200];
+    const char *slash = strrchr(path, '/');
+    (void)snprintf(folder, sizeof(folder), "%.*s", slash == NULL ? 1 : (int)(slash + 1 - path),
+                   slash == NULL ? "." : path);
+    int file = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool synced = file >= 0 && fsync(file) == 0;
+    if (file >= 0)
+        (void)close(file);
+    return synced;
+}
+
+/* The new file belongs to whom the old one did: a server that could no longer read it would go on
+ * with its old tokens, the revoked one among them. */
+static bool keep_owner(const char *path, int file)
+{
+    struct stat before;
+    struct stat now;
+    if (stat(path, &before) != 0)
+        return errno == ENOENT;
+    return fstat(file, &now) == 0 &&
+           ((now.st_uid == before.st_uid && now.st_gid == before.st_gid) ||
+            fchown(file, before.st_uid, before.st_gid) == 0);
+}
+
 static int replace_book(const char *path, struct span text)
 {
     char fresh[4200];
@@ -111,9 +139,9 @@ static int replace_book(const char *path, struct span text)
     int file = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (file < 0)
         return fail("cannot create", fresh);
-    bool written = write_all(file, text) && fsync(file) == 0;
+    bool written = keep_owner(path, file) && write_all(file, text) && fsync(file) == 0;
     written = close(file) == 0 && written;
-    if (!written || rename(fresh, path) != 0)
+    if (!written || rename(fresh, path) != 0 || !sync_folder(path))
         return fail("cannot write", path);
     return 0;
 }
@@ -164,8 +192,8 @@ static int create(struct command *c, struct buf *text)
     }
     if (code == 0)
         code = replace_book(c->tokens, buf_span(text));
-    if (code == 0)
-        (void)printf("%s\n", shown);
+    if (code == 0 && (printf("%s\n", shown) < 0 || fflush(stdout) != 0))
+        code = fail("the token is in the file, but could not be shown: revoke it", c->tokens);
     token_book_done(&book);
     token_done(&token);
     explicit_bzero(shown, sizeof(shown));

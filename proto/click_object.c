@@ -173,7 +173,7 @@ static struct span *member_of(struct click_json_click *click, const struct field
 static bool scan_text(struct click_object *s, const struct field_row *row, size_t offset,
                       struct click_json_click *out)
 {
-    struct json_text_string string;
+    struct json_text_string string = {0};
     if (!json_text_string(s->text, &string))
         return false;
     struct span text = text_of(s, &string);
@@ -227,7 +227,7 @@ static bool scan_field(struct click_object *s, const struct field_row *row, unsi
 
 static bool scan_member(struct click_object *s, unsigned open, struct click_json_click *out)
 {
-    struct json_text_string key;
+    struct json_text_string key = {0};
     size_t offset = offset_of(s, s->text->at);
     if (!json_text_key(s->text, &key))
         return false;

@@ -31,7 +31,7 @@ static bool is_listener(int file)
 {
     int listens = 0, type = 0;
     socklen_t length = sizeof(listens);
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t address_length = sizeof(address);
     return getsockopt(file, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length) == 0 && listens == 1 &&
            getsockopt(file, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_STREAM &&

@@ -210,7 +210,7 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "usage: bench_scanner [--check]\n");
         return 64;
     }
-    printf("peer: %s; CPU ns a click, medians of %u interleaved rounds\n", peer_name(), ROUNDS);
+    printf("peer: %s; CPU ns a click, medians of %d interleaved rounds\n", peer_name(), ROUNDS);
     for (size_t i = 0; i < countof(jobs); i++)
         good = run(&jobs[i]) && good;
     return check && !good ? 1 : 0;

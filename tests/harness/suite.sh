@@ -18,7 +18,7 @@ record() {
 
 # run NAME COMMAND...: one check with a log of its own; shows the end of it when it fails.
 run() {
-    local name=$1 log=$reports/${1//\//_}.log started=$SECONDS code=0
+    local name=$1 log=$reports/${1//[\/ ]/_}.log started=$SECONDS code=0
     shift
     printf '  %-28s' "$name" >&2
     "$@" >"$log" 2>&1 </dev/null || code=$?
@@ -73,11 +73,24 @@ suite_tsan() {
     done
 }
 
-# The simulator: the scenarios that once failed, and some seeds that nobody has seen.
+# The same fresh seeds twice: no violation, and the same story to the letter.
+sim_twice() {
+    local first=$1 count=$2 once again
+    once=$(build/asan/bin/sim --seeds "$count" --first "$first" | tee /dev/stderr | tail -n 1) || return 1
+    again=$(build/asan/bin/sim --seeds "$count" --first "$first" | tail -n 1) || return 1
+    echo "again: $again"
+    [ -n "${once##* trace }" ] && [ "${once##* trace }" = "${again##* trace }" ]
+}
+
+# The simulator: the scenarios that once failed, seeds that nobody has seen, and mistakes that must be caught.
 suite_sim() {
     [ -x build/asan/bin/sim ] || return 0
+    local first=${SIM_FIRST:-$((RANDOM * 32768 + RANDOM))}
     run sim/scenarios timeout 200 build/asan/bin/sim --scenarios
-    run sim/seeds timeout 200 build/asan/bin/sim --seeds "${SIM_SEEDS:-20}"
+    run "sim/seeds from $first" sim_twice "$first" "${SIM_SEEDS:-150}"
+    build dev sim
+    run sim/planted timeout 600 bash tests/sim/planted.sh build/dev "${PLANTED_SEEDS:-4000}"
+    [ ! -f "$reports/sim_planted.log" ] || sed 's/^/    | /' "$reports/sim_planted.log" >&2
 }
 
 suite_tidy() {

@@ -20,6 +20,9 @@ flags=(-std=c17 -O1 -g -D_GNU_SOURCE '-DTRIBUTARY_VERSION="planted"' -DSIM_SCENA
 mapfile -t paths < <(grep -oE '(-isystem |-I)[^ ]+' "$build/build.ninja" | tr -s ' ' '\n' | grep / | sed 's/^-I//' | sort -u)
 for path in "${paths[@]}"; do [ -d "$path" ] && flags+=(-isystem "$path"); done
 
+# Debian 12 calls it msgpackc, 13 msgpack-c.
+msgpack=$(sed -n "s/^DEP_msgpack_[^:]*:FILEPATH=//p" "$build/CMakeCache.txt" | head -n 1)
+
 # One mistake: its files are compiled anew and stand before the libraries, so that theirs are not taken.
 plant() {
     local name=$1 files file objects=()
@@ -31,7 +34,7 @@ plant() {
         objects+=("$object")
     done
     cc "${flags[@]}" tests/sim/sim_main.c "${objects[@]}" -Wl,--start-group "${libraries[@]}" -Wl,--end-group \
-        -lxxhash -lsodium -lmsgpackc -lzstd -lm -lpthread -o "$work/$name"
+        -lxxhash -lsodium "$msgpack" -lzstd -lm -lpthread -o "$work/$name"
 }
 
 # Every scenario that stands for the rule must fail.
@@ -44,28 +47,45 @@ stories() {
     done
 }
 
+# One mistake, start to end; its row and what was missed go into files, since several run at a time.
+try() {
+    local name=$1 found seed
+    missed=0
+    plant "$name"
+    stories "$name" >"$work/$name.row"
+    if [ "$seeds" -gt 0 ]; then
+        # One worker, seeds in order: the first that fails is the number of seeds it took.
+        found=$("$work/$name" --seeds "$seeds" --jobs 1 --quiet 2>/dev/null | head -n 1 || true)
+        if [ -z "$found" ]; then
+            printf '%-32s %8s  %s\n' "$name" "> $seeds" 'NOT CAUGHT' >>"$work/$name.row"
+            missed=$((missed + 1))
+            seed=$((seeds + 1))
+        else
+            seed=$(sed -E 's/^seed ([0-9]+):.*/\1/' <<<"$found")
+            printf '%-32s %8s  %s\n' "$name" "$seed" \
+                "$(sed -E 's/^seed [0-9]+: VIOLATION of ([a-z-]+).*/\1/' <<<"$found")" >>"$work/$name.row"
+        fi
+        echo "$seed" >"$work/$name.seed"
+    fi
+    echo "$missed" >"$work/$name.missed"
+    rm -f "$work/$name" "$work/${name}"_*.o
+}
+
+[ "$seeds" -eq 0 ] || printf '%-32s %8s  %s\n' mistake seeds 'caught by'
+running=0
+for name in "${wanted[@]}"; do
+    try "$name" &
+    running=$((running + 1))
+    [ "$running" -lt "$(nproc)" ] || { wait -n && running=$((running - 1)); }
+done
+wait
 missed=0
 counts=()
-printf '%-32s %8s  %s\n' mistake seeds 'caught by'
 for name in "${wanted[@]}"; do
-    plant "$name"
-    stories "$name"
-    if [ "$seeds" -eq 0 ]; then
-        rm -f "$work/$name" "$work/${name}"_*.o
-        continue
-    fi
-    # One worker, seeds in order: the first that fails is the number of seeds it took.
-    found=$("$work/$name" --seeds "$seeds" --jobs 1 --quiet 2>/dev/null | head -n 1 || true)
-    if [ -z "$found" ]; then
-        printf '%-32s %8s  %s\n' "$name" "> $seeds" 'NOT CAUGHT'
-        missed=$((missed + 1))
-        counts+=($((seeds + 1)))
-    else
-        seed=$(sed -E 's/^seed ([0-9]+):.*/\1/' <<<"$found")
-        printf '%-32s %8s  %s\n' "$name" "$seed" "$(sed -E 's/^seed [0-9]+: VIOLATION of ([a-z-]+).*/\1/' <<<"$found")"
-        counts+=("$seed")
-    fi
-    rm -f "$work/$name" "$work/${name}"_*.o
+    [ -f "$work/$name.missed" ] || { echo "$name: not built"; missed=$((missed + 1)); continue; }
+    cat "$work/$name.row"
+    missed=$((missed + $(cat "$work/$name.missed")))
+    [ "$seeds" -eq 0 ] || counts+=("$(cat "$work/$name.seed")")
 done
 [ "$seeds" -gt 0 ] || { echo "scenarios: $missed pass that must not"; [ "$missed" -eq 0 ]; exit; }
 median=$(printf '%s\n' "${counts[@]}" | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }')

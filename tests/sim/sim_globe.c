@@ -26,6 +26,7 @@ void sim_globe_open(struct sim_globe *g)
     struct sim_world *w = g->process.world;
     uint64_t lags[SIM_REGIONS];
     const uint32_t servers[SIM_REGIONS] = {0, 1, 2};
+    CHECK(w->plan.regions <= SIM_REGIONS);
     for (uint32_t i = 0; i < SIM_REGIONS; i++)
         lags[i] = i == 0 ? 0 : w->plan.wan_ms;
     sim_process_boot(&g->process, w->plan.regions, servers, lags);

@@ -219,17 +219,33 @@ void sim_plan_draw(struct sim_plan *p, uint64_t seed)
 }
 
 /* Options by name, so that text and struct cannot drift apart. */
-#define OPTIONS(X)                                                                                 \
-    X(regions, 1, SIM_REGIONS)                                                                     \
-    X(partitions, 1, SIM_PARTITIONS)                                                               \
-    X(edges, 1, SIM_EDGES)                                                                         \
-    X(replicas, 1, SIM_REPLICAS) X(globes, 1, SIM_GLOBES) X(interval_ms, 100, 600000)              \
-        X(horizon_minutes, 1, 1440) X(lateness_ms, 0, 600000) X(latency_ms, 0, 60000)              \
-            X(wan_ms, 0, 60000) X(timeout_ms, 1, 600000) X(segment_bytes, 1, 1000000)              \
-                X(ads, 1, SIM_ADS) X(users, 1, 1000000) X(clicks, 0, 1000000)                      \
-                    X(pace_ms, 1, 600000) X(batch, 1, 8) X(burst, 1, 1000) X(quiet_ms, 0, 6000000) \
-                        X(again, 0, 1000) X(late, 0, 1000) X(late_ms, 1, 86400000)                 \
-                            X(lost_answers, 0, 1000) X(chaos_ms, 1, 86400000)
+/* clang-format off */
+#define OPTIONS(X) \
+    X(regions, 1, SIM_REGIONS) \
+    X(partitions, 1, SIM_PARTITIONS) \
+    X(edges, 1, SIM_EDGES) \
+    X(replicas, 1, SIM_REPLICAS) \
+    X(globes, 1, SIM_GLOBES) \
+    X(interval_ms, 100, 600000) \
+    X(horizon_minutes, 1, 1440) \
+    X(lateness_ms, 0, 600000) \
+    X(latency_ms, 0, 60000) \
+    X(wan_ms, 0, 60000) \
+    X(timeout_ms, 1, 600000) \
+    X(segment_bytes, 1, 1000000) \
+    X(ads, 1, SIM_ADS) \
+    X(users, 1, 1000000) \
+    X(clicks, 0, 1000000) \
+    X(pace_ms, 1, 600000) \
+    X(batch, 1, 8) \
+    X(burst, 1, 1000) \
+    X(quiet_ms, 0, 6000000) \
+    X(again, 0, 1000) \
+    X(late, 0, 1000) \
+    X(late_ms, 1, 86400000) \
+    X(lost_answers, 0, 1000) \
+    X(chaos_ms, 1, 86400000)
+/* clang-format on */
 
 void sim_plan_write(const struct sim_plan *p, FILE *out)
 {

@@ -16,8 +16,8 @@ void sim_region_init(struct sim_world *w, uint32_t index)
     r->region = index % w->plan.regions;
     r->rescue_ms = SIM_NEVER;
     r->process.kv = sim_kv_new(CUT_TABLES);
-    for (uint16_t p = 0; p < w->plan.partitions; p++)
-        r->partitions[p] = p;
+    for (uint32_t p = 0; p < w->plan.partitions; p++)
+        r->partitions[p] = (uint16_t)p;
 }
 
 static void on_note(void *context, const struct replica_note *note)

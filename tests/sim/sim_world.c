@@ -63,9 +63,9 @@ static void make_server(struct sim_world *w, struct spy *s, uint32_t region)
     w->servers[region].bus = bus;
     sim_bus_skew(bus, (int64_t)SIM_BASE_MS); /* its clock is a wall clock, our time begins at 0 */
     sim_bus_latency(bus, w->plan.latency_ms);
-    for (uint16_t p = 0; p < w->plan.partitions; p++)
-        sim_bus_stream(bus, subject_clicks_stream(region_names[region], p).text,
-                       subject_clicks_all(region_names[region], p).text);
+    for (uint32_t p = 0; p < w->plan.partitions; p++)
+        sim_bus_stream(bus, subject_clicks_stream(region_names[region], (uint16_t)p).text,
+                       subject_clicks_all(region_names[region], (uint16_t)p).text);
     sim_bus_stream(bus, subject_partials_stream(region_names[region]).text,
                    subject_partials_all(region_names[region]).text);
     *s = (struct spy){w, region};

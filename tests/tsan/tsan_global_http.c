@@ -94,7 +94,7 @@ static void merge(struct merger *m, struct bus_port *replica)
 
 int main(void)
 {
-    struct made_certs certs;
+    struct made_certs certs = {0};
     struct tls_options tls_options;
     SSL_CTX *tls;
     struct kv_port *kv;
