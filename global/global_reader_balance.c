@@ -100,7 +100,7 @@ static enum err take_replica(struct pages *p, const char *name, struct span valu
 
 static enum err read_region(struct global_reader *r, struct pages *p)
 {
-    struct leaf_key at = leaf_key_replica(r->ids[p->region], 0, "");
+    struct leaf_key at = leaf_key_partition(r->ids[p->region], 0); /* before all replicas */
     struct span key = leaf_key_span(&at);
     struct span value;
     uint16_t region;

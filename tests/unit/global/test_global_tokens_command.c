@@ -28,7 +28,7 @@ TestSuite(global_tokens_command, .init = setup, .fini = teardown, .timeout = 30)
 /* Runs the command line of words parted by a space. *out_text is what it printed; free it. */
 static int run(const char *line, char **out_text)
 {
-    char words[512];
+    char words[1024];
     char name[] = "token";
     char *argv[16] = {name};
     int argc = 1;
@@ -75,7 +75,7 @@ static int quiet(const char *format, ...)
 /* Creates a token; its text without the newline. */
 static char *create(const char *rest)
 {
-    char line[512];
+    char line[1024];
     char *text = NULL;
     (void)snprintf(line, sizeof(line), "create --tokens %s --key %s%s", book, key, rest);
     cr_assert_eq(run(line, &text), 0);
