@@ -140,8 +140,8 @@ Test(global_http_routes, a_foreign_ad_is_answered_as_one_that_nobody_clicked)
             cr_assert_eq(foreign->status, nobody->status);
             char *text = strdup(h2_probe_text(foreign));
             char *name = strstr(text, g.ads[1]);
-            if (name != NULL)
-                memcpy(name, unknown, strlen(unknown));
+            for (size_t j = 0; name != NULL && unknown[j] != '\0'; j++)
+                name[j] = unknown[j];
             cr_assert_str_eq(text, h2_probe_text(nobody));
             cr_assert(span_equal(buf_span(&foreign->headers), buf_span(&nobody->headers)));
             free(text);

@@ -34,8 +34,8 @@ static enum err load(const char *line, const char *instead)
         "tls:\n  certificate_file: a.crt\n  key_file: a.key\n",
         "store:\n  path: store\n  bytes: 67108864\n",
         "regions:\n",
-        "  - name: us\n    nats: {url: 'nats://127.0.0.1:4222', user: global, password_file: @, "
-        "domain: us}\n",
+        ("  - name: us\n    nats: {url: 'nats://127.0.0.1:4222', user: global, password_file: @, "
+         "domain: us}\n"),
         "  - name: eu\n    nats: {url: 'nats://127.0.0.1:4223'}\n"};
     const char *secret = scratch_file(folder, "us.password", "secret\n", 0600);
     char text[4096] = "";
@@ -133,7 +133,32 @@ Test(global_options, help_shows_every_key)
                                        "url:",
                                        "user:",
                                        "password_file:",
-                                       "domain:"};
+                                       "domain:",
+                                       "auth:",
+                                       "tokens_file:",
+                                       "read_log:"};
     for (unsigned i = 0; i < countof(keys); i++)
         cr_assert_not_null(strstr(global_options_help, keys[i]), "%s", keys[i]);
+}
+
+Test(global_options, a_file_of_tokens_that_cannot_be_read_is_found_before_the_start)
+{
+    char auth[1024];
+    char tokens[256];
+    char key[256];
+    (void)snprintf(tokens, sizeof(tokens), "%s", scratch_file(folder, "tokens", "", 0600));
+    (void)snprintf(key, sizeof(key), "%s",
+                   scratch_file(folder, "key", "a key of the test, long enough for all\n", 0600));
+    (void)snprintf(auth, sizeof(auth), "workers: 3\nauth: {tokens_file: %s, key_file: %s}\n",
+                   tokens, key);
+    cr_assert_eq(load("workers", auth), ERR_OK, "%s", error);
+    cr_assert_str_eq(options->auth->tokens_file, tokens);
+    cr_assert_null(options->auth->read_log);
+    (void)scratch_file(folder, "tokens", "v1 broken\n", 0600);
+    cr_assert_eq(load("workers", auth), ERR_CONFIG);
+    cr_assert_not_null(strstr(error, "tokens:1: "), "%s", error);
+    (void)scratch_file(folder, "tokens", "", 0600);
+    (void)scratch_file(folder, "key", "short\n", 0600);
+    cr_assert_eq(load("workers", auth), ERR_CONFIG);
+    cr_assert_not_null(strstr(error, "at least 32"), "%s", error);
 }

@@ -59,14 +59,12 @@ static int run(const char *line, char **out_text)
     return code;
 }
 
-static int quiet(const char *format, ...)
+/* `format` takes up to two texts. */
+static int quiet(const char *format, const char *first, const char *second)
 {
-    char line[512];
+    char line[1024];
     char *text = NULL;
-    va_list args;
-    va_start(args, format);
-    (void)vsnprintf(line, sizeof(line), format, args);
-    va_end(args);
+    (void)snprintf(line, sizeof(line), format, first, second);
     int code = run(line, &text);
     free(text);
     return code;
@@ -191,8 +189,8 @@ Test(global_tokens_command, a_bad_line_is_refused_and_changes_nothing)
         cr_assert_eq(quiet(bad[i], book, key), EXIT_CODE_USAGE, "%s", bad[i]);
         cr_assert_neq(stat(book, &found), 0, "%s", bad[i]);
     }
-    cr_assert_eq(quiet("list --tokens %s", book), EXIT_CODE_CONFIG);
-    cr_assert_eq(quiet("revoke --tokens %s 0123456789abcdef", book), EXIT_CODE_CONFIG);
+    cr_assert_eq(quiet("list --tokens %s", book, ""), EXIT_CODE_CONFIG);
+    cr_assert_eq(quiet("revoke --tokens %s 0123456789abcdef", book, ""), EXIT_CODE_CONFIG);
 }
 
 Test(global_tokens_command, a_book_that_cannot_be_read_is_left_as_it_is)
