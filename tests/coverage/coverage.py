@@ -83,9 +83,9 @@ def check_lines(path):
 def measure():
     """path -> line -> times each branch was taken, CHECKs left out."""
     wanted = set(pure_files())
+    stems = {os.path.basename(path) + ".gcno" for path in wanted}  # unique in the whole tree
     notes = [path for path in glob.glob(os.path.join(BUILD, "**/*.gcno"), recursive=True)
-             if any("/%s.gcno" % name in path for name in wanted) or
-             any(path.endswith("/%s.c.gcno" % name[:-2].split("/", 1)[1]) for name in wanted)]
+             if os.path.basename(path) in stems]
     taken = {path: collections.defaultdict(list) for path in wanted}
     output = subprocess.run(["gcov", "--json-format", "--branch-probabilities", "--stdout", *notes],
                             cwd=BUILD, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
