@@ -44,7 +44,7 @@ def unit_tests():
 
 
 def build(names):
-    subprocess.run(["cmake", "--preset", "dev", "-B", BUILD, "-DCMAKE_C_COMPILER=gcc",
+    subprocess.run(["cmake", "--preset", "dev", "-B", BUILD, "-DCMAKE_BUILD_TYPE=Debug",
                     "-DCMAKE_C_FLAGS=--coverage -fprofile-update=atomic", "-DCMAKE_C_FLAGS_DEBUG=-O0 -g"],
                    cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     subprocess.run(["cmake", "--build", BUILD, "-j2", "--target", *names, "sim"],
