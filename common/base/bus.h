@@ -23,7 +23,7 @@ enum bus_event_kind {
     BUS_DOWN,     /* disconnected; open publishes will still get their ACK or NACK */
     BUS_ACK,      /* token, seq: a stream's quorum has stored the publish */
     BUS_NACK,     /* token, err: refused, timed out (unknown) or not connected */
-    BUS_MESSAGE,  /* handle, seq, time_ms, subject, data: the next message of a stream read */
+    BUS_MESSAGE,  /* handle, seq, time_ms, pending, subject, data: the next message of a read */
     BUS_READ_END, /* handle: this read has ended (stream or consumer gone): prove, read again */
     BUS_GOT,      /* token, seq, data: the stream message asked for; err ERR_NOT_FOUND: it
                      is not there; any other err: could not be learned, ask again */
@@ -36,6 +36,7 @@ struct bus_event {
     uint64_t token;
     uint64_t seq;
     uint64_t time_ms; /* BUS_MESSAGE: when the server stored it, its wall clock */
+    uint64_t pending; /* BUS_MESSAGE: how many follow it in the stream; UINT64_MAX: not known */
     unsigned handle;
     const char *subject; /* this and the next two are valid until the next poll */
     const char *reply;

@@ -182,7 +182,7 @@ static bool port_poll(struct bus_port *bus, struct bus_event *out_event)
     while (!found && (e = bus_nats_queue_take(b)) != NULL) {
         found = admit(b, e);
         if (found && e->event.kind == BUS_MESSAGE)
-            bus_nats_pull_taken(b, e->event.handle, e->read_serial, bus_nats_pull_cost(e->msg));
+            bus_nats_pull_taken(b, e->event.handle, e->read_serial, e->cost);
         if (found)
             b->polled = e;
         else
@@ -406,4 +406,9 @@ void bus_nats_close(struct bus_port *bus)
     (void)pthread_cond_destroy(&b->answered);
     CHECK(pthread_mutex_destroy(&b->lock) == 0);
     free_all(b);
+}
+
+const struct metrics_histogram *bus_nats_publish_times(struct bus_port *bus)
+{
+    return &of(bus)->publish_times;
 }

@@ -23,12 +23,14 @@
 
 #include "common/base/bus.h"
 
+struct metrics_histogram;
+
 struct bus_nats_stream {
     const char *name;
     const char *subjects; /* one filter, e.g. "clicks.us.3.>" */
     unsigned replicas;
     uint64_t age_max_s;
-    uint64_t bytes_max; /* 0: unlimited */
+    uint64_t bytes_max; /* 0: unlimited if we create it, and as it is if it is there */
 };
 
 struct bus_nats_options {
@@ -38,7 +40,8 @@ struct bus_nats_options {
     const char *name;     /* client name, shown by the server */
     const char *domain;   /* JetStream domain, or NULL: $JS.API; else $JS.<domain>.API */
     const struct bus_nats_stream
-        *streams; /* created if missing on every connect; never changed or shrunk */
+        *streams; /* created if missing on every connect; one that differs is used, never changed,
+                     and named in an error of the log */
     unsigned stream_count;
     unsigned publish_window;       /* open publishes; 0: 256 */
     uint64_t publish_window_bytes; /* 0: 16 MiB */
@@ -56,6 +59,10 @@ enum err WARN_UNUSED bus_nats_open(const struct bus_nats_options *options, struc
 /* Sends what is enqueued (for up to a second or the write deadline), then frees. NULL is fine. May
  * wait for a connection attempt under way; no notify follows. */
 void bus_nats_close(struct bus_port *bus);
+
+/* How long each stored publish took, from its call to the stream's answer. Any thread; as long as
+ * the bus is open. */
+const struct metrics_histogram *bus_nats_publish_times(struct bus_port *bus);
 
 struct bus_nats_reply {
     struct buf data; /* the caller's: buf_done */

@@ -28,7 +28,8 @@ unsigned bus_nats_call_send(struct bus_nats *b, struct bus_nats_call call, const
     CHECK(b->link != 0 && call.kind != CALL_FREE);
     unsigned slot = find_free(b);
     call.generation = b->calls[slot].generation;
-    call.started_ms = bus_nats_now_ms();
+    call.started_us = bus_nats_now_us();
+    call.started_ms = call.started_us / 1000;
     b->calls[slot] = call;
     b->open_calls[call.kind]++;
     b->publish_bytes += call.bytes;
@@ -89,6 +90,7 @@ static void finish_publish(struct bus_nats *b, const struct bus_nats_call *call,
         tell_failure(b, call, err);
         return;
     }
+    metrics_histogram_add(&b->publish_times, bus_nats_now_us() - call->started_us);
     struct bus_nats_event *e = bus_nats_event_new(BUS_ACK);
     e->event.token = call->token;
     e->event.seq = ack.seq;
@@ -148,6 +150,9 @@ static void finish(struct bus_nats *b, unsigned slot, enum err err, struct span 
         break;
     case CALL_CONSUMER:
         bus_nats_pull_created(b, call.index, call.read_serial, err, answer);
+        break;
+    case CALL_STEP:
+        bus_nats_step_answer(b, &call, err, answer);
         break;
     case CALL_STREAM_INFO:
     case CALL_STREAM_CREATE:

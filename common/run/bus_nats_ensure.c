@@ -63,43 +63,67 @@ static bool config_text(struct span raw, const char *wanted)
     return bus_nats_wire_text(raw, text, sizeof(text)) && strcmp(text, wanted) == 0;
 }
 
-/* The first thing in which the stream differs from what we would have created; NULL: none. */
-static const char *difference(struct span config, const struct bus_nats_stream *w)
+struct difference {
+    const char *what; /* NULL: none */
+    char is[64], wanted[64];
+};
+
+static void differ(struct difference *d, const char *what, struct span config, const char *wanted)
+{
+    struct span raw;
+    d->what = what;
+    if (!bus_nats_wire_field(config, what, &raw))
+        raw = span_of_text("not there");
+    (void)snprintf(d->is, sizeof(d->is), "%.*s", (int)base_min_u64(raw.length, 60),
+                   (const char *)raw.data);
+    (void)snprintf(d->wanted, sizeof(d->wanted), "%s", wanted);
+}
+
+static void compare_u64(struct difference *d, struct span config, const char *name, uint64_t wanted)
+{
+    char text[24];
+    (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)wanted);
+    if (d->what == NULL && !config_u64(config, name, wanted))
+        differ(d, name, config, text);
+}
+
+/* The first thing in which the stream differs from what we would have created. */
+static struct difference compare(struct span config, const struct bus_nats_stream *w)
 {
     static const struct {
         const char *name;
         const char *wanted;
     } texts[] = {{"storage", "file"}, {"retention", "limits"}, {"discard", "new"}};
+    struct difference d = {0};
     struct span raw;
-    for (size_t i = 0; i < countof(texts); i++)
+    for (size_t i = 0; i < countof(texts) && d.what == NULL; i++)
         if (!bus_nats_wire_field(config, texts[i].name, &raw) || !config_text(raw, texts[i].wanted))
-            return texts[i].name;
-    if (!bus_nats_wire_field(config, "subjects", &raw) || !bus_nats_wire_first(raw, &raw) ||
-        !config_text(raw, w->subjects))
-        return "subjects";
-    if (!config_u64(config, "max_age", w->age_max_s * 1000000000ULL))
-        return "max_age";
-    if (!config_u64(config, "num_replicas", w->replicas))
-        return "num_replicas";
-    if (w->bytes_max != 0 && !config_u64(config, "max_bytes", w->bytes_max))
-        return "max_bytes";
-    if (w->bytes_max == 0 && bus_nats_wire_field(config, "max_bytes", &raw) &&
-        !span_equal(raw, span_of_text("-1")))
-        return "max_bytes";
-    return NULL;
+            differ(&d, texts[i].name, config, texts[i].wanted);
+    if (d.what == NULL && (!bus_nats_wire_field(config, "subjects", &raw) ||
+                           !bus_nats_wire_first(raw, &raw) || !config_text(raw, w->subjects)))
+        differ(&d, "subjects", config, w->subjects);
+    compare_u64(&d, config, "max_age", w->age_max_s * 1000000000ULL);
+    compare_u64(&d, config, "num_replicas", w->replicas);
+    if (w->bytes_max != 0)
+        compare_u64(&d, config, "max_bytes", w->bytes_max);
+    return d;
 }
 
 static void there(struct bus_nats *b, unsigned index, struct span answer)
 {
     struct bus_nats_stream_keep *s = &b->streams[index];
-    struct span config;
+    struct span config = {0};
+    (void)bus_nats_wire_field(answer, "config", &config);
     s->state = STREAM_THERE;
     s->failures = 0;
-    const char *what =
-        bus_nats_wire_field(answer, "config", &config) ? difference(config, &s->wanted) : "config";
-    if (what != NULL)
-        log_warn("stream differs from what this program would create; left as it is",
-                 log_text("stream", s->name), log_text("differs", what));
+    struct difference d = compare(config, &s->wanted);
+    /* An operator may have reasons; but one that discards old messages, or has fewer copies, breaks
+     * what we promise with it. */
+    if (d.what != NULL)
+        log_error(
+            "stream is not as configured: used as it is, mend the stream or the configuration",
+            log_text("stream", s->name), log_text("differs", d.what), log_text("is", d.is),
+            log_text("wanted", d.wanted));
     if (bus_nats_ensure_done(b))
         bus_nats_keep(b, 0); /* perhaps BUS_UP waits for it */
 }

@@ -16,6 +16,7 @@
 #pragma once
 
 #include "common/run/bus_nats.h"
+#include "common/run/metrics.h"
 
 #include <nats/nats.h>
 #include <pthread.h>
@@ -31,7 +32,7 @@ enum {
 #define BUS_NATS_SEND_BYTES  (16ULL * 1024 * 1024)
 #define BUS_NATS_API_MS      5000U
 /* A stream without a leader does not answer; soon after an election it does. */
-#define BUS_NATS_GET_MS 2000U
+#define BUS_NATS_GET_MS 1000U
 /* A failure is told no sooner than this after its request, so that a driver that simply tries
  * again does not spin against a stream that is not there yet. */
 #define BUS_NATS_FAIL_PACE_MS 100U
@@ -41,6 +42,7 @@ struct bus_nats_event {
     struct bus_nats_event *next;
     struct bus_event event;
     uint64_t order;       /* of arrival, over both queues */
+    size_t cost;          /* BUS_MESSAGE: what it counts in its read's queue */
     uint64_t due_ms;      /* in the later list: when it may be told */
     uint32_t link;        /* BUS_UP */
     uint32_t read_serial; /* BUS_MESSAGE, BUS_READ_END */
@@ -82,6 +84,7 @@ enum bus_nats_call_kind {
     CALL_PUBLISH,
     CALL_GET,
     CALL_CONSUMER,
+    CALL_STEP,
     CALL_STREAM_INFO,
     CALL_STREAM_CREATE,
     CALL_REQUEST,
@@ -95,11 +98,11 @@ struct bus_nats_call {
     uint32_t generation;
     uint64_t token;
     uint64_t seq; /* GET */
-    uint64_t started_ms;
+    uint64_t started_ms, started_us;
     uint64_t deadline_ms; /* 0: its owner watches */
     size_t bytes;         /* PUBLISH */
-    unsigned index;       /* CONSUMER: handle; STREAM_*: stream */
-    uint32_t read_serial; /* CONSUMER */
+    unsigned index;       /* CONSUMER, STEP: handle; STREAM_*: stream */
+    uint32_t read_serial; /* CONSUMER, STEP */
     struct bus_nats_request *request;
 };
 
@@ -116,14 +119,20 @@ struct bus_nats_read {
     uint32_t serial;
     char *stream;
     char consumer[BUS_NATS_CONSUMER_BYTES];
-    uint64_t stream_seq; /* last delivered */
+    uint64_t stream_seq; /* last told */
     uint64_t consumer_seq;
-    unsigned outstanding; /* messages asked for and not here yet, by our books */
-    uint64_t pull_end_ms; /* when the newest pull has surely ended */
+    uint64_t consumer_stream_seq; /* last that the consumer delivered, or where it begins */
+    unsigned outstanding;         /* messages asked for and not here yet, by our books */
+    uint64_t pull_end_ms;         /* when the newest pull has surely ended */
     uint64_t heard_ms;
     size_t queued_bytes; /* delivered, not polled yet */
     size_t biggest;      /* message seen so far, with its overhead */
     unsigned pull_count;
+    uint64_t consumer_due_ms; /* when to ask for a consumer again; 0: one is there or asked for */
+    uint64_t delivered_ms;    /* last message of the consumer, or when this began */
+    uint64_t step_due_ms;     /* when to ask the stream's leader for the next message; 0: asked */
+    uint32_t step_wait_ms;    /* grows while the leader has nothing for us */
+    uint64_t deaf_ms;         /* since when the leader gives what the consumer does not; 0: never */
 };
 
 enum bus_nats_stream_state { STREAM_WAITS, STREAM_ASKED, STREAM_THERE };
@@ -184,6 +193,7 @@ struct bus_nats {
     uint64_t plains_dropped;
     uint64_t errors_seen;
     uint64_t refusals_seen;
+    struct metrics_histogram publish_times; /* any thread */
 
     struct bus_nats_command *command_first;
     struct bus_nats_command *command_last;
@@ -208,6 +218,7 @@ struct bus_nats {
 
 /* bus_nats_queue: events, commands, the lock. All but lock expect the lock to be held. */
 uint64_t bus_nats_now_ms(void);
+uint64_t bus_nats_now_us(void);
 void bus_nats_lock(struct bus_nats *b);
 /* Unlocks, then calls notify if an event was put meanwhile. */
 void bus_nats_unlock(struct bus_nats *b);
@@ -262,7 +273,21 @@ void bus_nats_pull_taken(struct bus_nats *b, unsigned handle, uint32_t serial, s
 bool bus_nats_pull_is_current(const struct bus_nats *b, unsigned handle, uint32_t serial);
 void bus_nats_pull_lost(struct bus_nats *b);
 uint64_t bus_nats_pull_due(struct bus_nats *b, uint64_t now_ms);
-size_t bus_nats_pull_cost(natsMsg *msg);
+/* Ends a read and tells the driver, now or not before due_ms. */
+void bus_nats_pull_end(struct bus_nats *b, struct bus_nats_read *r, const char *why,
+                       uint64_t due_ms);
+/* Hands a message to the driver; `e` is filled in but for order and read. */
+void bus_nats_pull_tell(struct bus_nats *b, struct bus_nats_read *r, struct bus_nats_event *e);
+/* The read, or NULL when it was replaced or has ended. */
+struct bus_nats_read *bus_nats_pull_find(struct bus_nats *b, unsigned handle, uint32_t serial);
+
+/* bus_nats_step: a read goes on, message by message from the stream's leader, while it has no
+ * consumer, or one that does not deliver. Lock held. */
+void bus_nats_step_begin(struct bus_nats_read *r, uint64_t now_ms);
+void bus_nats_step_answer(struct bus_nats *b, const struct bus_nats_call *call, enum err err,
+                          struct span answer);
+/* Returns when to look again. May end the read. */
+uint64_t bus_nats_step_due(struct bus_nats *b, struct bus_nats_read *r, uint64_t now_ms);
 
 /* bus_nats_ensure: streams that must exist. Lock held. */
 /* Looks at every stream again; at once for a new link, else with the usual back-off. */

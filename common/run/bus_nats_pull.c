@@ -15,13 +15,23 @@
 #define PULL_GRACE_MS     1000U
 /* The server forgets a consumer that nobody pulls from. */
 #define CONSUMER_IDLE_MS 30000U
-#define MESSAGE_OVERHEAD 512U
+/* A cluster that elects does not answer; soon after it does. */
+#define CONSUMER_MS       2000U
+#define CONSUMER_AGAIN_MS 500U
+#define MESSAGE_OVERHEAD  512U
+#define API_NO_STREAM     10059
 
 static struct bus_nats_read *find(struct bus_nats *b, unsigned handle, uint32_t serial)
 {
     if (handle >= b->read_count || b->reads[handle].serial != serial)
         return NULL;
     return &b->reads[handle];
+}
+
+struct bus_nats_read *bus_nats_pull_find(struct bus_nats *b, unsigned handle, uint32_t serial)
+{
+    struct bus_nats_read *r = find(b, handle, serial);
+    return r != NULL && r->active ? r : NULL;
 }
 
 static unsigned handle_of(const struct bus_nats *b, const struct bus_nats_read *r)
@@ -63,8 +73,9 @@ static void let_go(struct bus_nats *b, struct bus_nats_read *r)
     r->pulling = false;
 }
 
-/* Tells the driver; messages told before stay good. */
-static void end(struct bus_nats *b, struct bus_nats_read *r, const char *why, uint64_t due_ms)
+/* Messages told before stay good. */
+void bus_nats_pull_end(struct bus_nats *b, struct bus_nats_read *r, const char *why,
+                       uint64_t due_ms)
 {
     if (r->pulling) /* else it never began, and it is tried again four times a second */
         log_info("stream read ended", log_text("bus", b->name), log_text("stream", r->stream),
@@ -112,8 +123,10 @@ static void pull(struct bus_nats *b, struct bus_nats_read *r)
     bus_nats_keep(b, r->heard_ms + PULL_SILENT_MS);
 }
 
-static void create_consumer(struct bus_nats *b, struct bus_nats_read *r, uint64_t after_seq)
+static void create_consumer(struct bus_nats *b, struct bus_nats_read *r)
 {
+    uint64_t after_seq = r->stream_seq;
+    r->consumer_stream_seq = after_seq;
     char subject[192];
     char start[96];
     char body[512];
@@ -132,11 +145,12 @@ static void create_consumer(struct bus_nats *b, struct bus_nats_read *r, uint64_
     (void)bus_nats_call_send(b,
                              (struct bus_nats_call){
                                  .kind = CALL_CONSUMER,
-                                 .deadline_ms = bus_nats_now_ms() + BUS_NATS_API_MS,
+                                 .deadline_ms = bus_nats_now_ms() + CONSUMER_MS,
                                  .index = handle_of(b, r),
                                  .read_serial = r->serial,
                              },
                              subject, NULL, span_of_text(body));
+    r->consumer_due_ms = 0;
 }
 
 void bus_nats_pull_open(struct bus_nats *b, const char *stream, uint64_t after_seq, unsigned handle)
@@ -161,7 +175,9 @@ void bus_nats_pull_open(struct bus_nats *b, const char *stream, uint64_t after_s
     char inbox[BUS_NATS_INBOX_BYTES + 64];
     inbox_of(b, r, "*", inbox, sizeof(inbox));
     put_command(b, r, COMMAND_READ_OPEN, inbox);
-    create_consumer(b, r, after_seq);
+    create_consumer(b, r);
+    bus_nats_step_begin(r, bus_nats_now_ms());
+    bus_nats_keep(b, r->step_due_ms);
 }
 
 void bus_nats_pull_created(struct bus_nats *b, unsigned handle, uint32_t serial, enum err err,
@@ -176,6 +192,7 @@ void bus_nats_pull_created(struct bus_nats *b, unsigned handle, uint32_t serial,
         bus_nats_wire_text(raw, r->consumer, sizeof(r->consumer)) &&
         bus_nats_wire_subject_ok(r->consumer)) {
         r->pulling = true;
+        r->delivered_ms = bus_nats_now_ms();
         pull(b, r);
         return;
     }
@@ -183,7 +200,14 @@ void bus_nats_pull_created(struct bus_nats *b, unsigned handle, uint32_t serial,
         log_warn("consumer refused", log_text("bus", b->name), log_bytes("answer", answer),
                  log_u64("refusals", b->refusals_seen));
     bus_nats_ensure_all(b, false);
-    end(b, r, "no consumer", bus_nats_now_ms() + BUS_NATS_READ_PACE_MS);
+    if (err == ERR_OK && bus_nats_wire_error(answer) == API_NO_STREAM) {
+        bus_nats_pull_end(b, r, "no stream", bus_nats_now_ms() + BUS_NATS_READ_PACE_MS);
+        return;
+    }
+    /* Consumers are made by the cluster's own leader, which may be gone while the stream's is not:
+     * the read goes on step by step meanwhile. */
+    r->consumer_due_ms = bus_nats_now_ms() + CONSUMER_AGAIN_MS;
+    bus_nats_keep(b, r->consumer_due_ms);
 }
 
 static bool header_u64(natsMsg *msg, const char *name, uint64_t *out)
@@ -199,7 +223,7 @@ static void take_status(struct bus_nats *b, struct bus_nats_read *r, unsigned st
     uint64_t value = 0;
     if (status == 100) {
         if (header_u64(msg, "Nats-Last-Consumer", &value) && value > r->consumer_seq)
-            end(b, r, "messages lost on the way", 0);
+            bus_nats_pull_end(b, r, "messages lost on the way", 0);
         return;
     }
     if (status == 404 || status == 408) {
@@ -211,13 +235,19 @@ static void take_status(struct bus_nats *b, struct bus_nats_read *r, unsigned st
         pull(b, r);
         return;
     }
-    end(b, r, status == 409 ? "consumer gone" : "refused",
-        bus_nats_now_ms() + BUS_NATS_READ_PACE_MS);
+    bus_nats_pull_end(b, r, status == 409 ? "consumer gone" : "refused",
+                      bus_nats_now_ms() + BUS_NATS_READ_PACE_MS);
 }
 
-size_t bus_nats_pull_cost(natsMsg *msg)
+void bus_nats_pull_tell(struct bus_nats *b, struct bus_nats_read *r, struct bus_nats_event *e)
 {
-    return (size_t)natsMsg_GetDataLength(msg) + MESSAGE_OVERHEAD;
+    e->cost = e->event.data.length + MESSAGE_OVERHEAD;
+    e->read_serial = r->serial;
+    e->event.handle = handle_of(b, r);
+    r->stream_seq = e->event.seq;
+    r->biggest = base_max_u64(r->biggest, e->cost);
+    r->queued_bytes += e->cost;
+    bus_nats_queue_put(b, e, 0);
 }
 
 void bus_nats_pull_message(struct bus_nats *b, unsigned handle, uint32_t serial, natsMsg *msg)
@@ -237,28 +267,30 @@ void bus_nats_pull_message(struct bus_nats *b, unsigned handle, uint32_t serial,
         natsMsg_Destroy(msg);
         return;
     }
-    if (d.consumer_seq != r->consumer_seq + 1 || d.stream_seq <= r->stream_seq) {
+    if (d.consumer_seq != r->consumer_seq + 1 || d.stream_seq <= r->consumer_stream_seq) {
         natsMsg_Destroy(msg);
-        end(b, r, "messages lost on the way", 0);
+        bus_nats_pull_end(b, r, "messages lost on the way", 0);
         return;
     }
     r->consumer_seq = d.consumer_seq;
-    r->stream_seq = d.stream_seq;
-    size_t cost = bus_nats_pull_cost(msg);
-    r->biggest = base_max_u64(r->biggest, cost);
-    r->queued_bytes += cost;
+    r->consumer_stream_seq = d.stream_seq;
+    r->delivered_ms = r->heard_ms;
     if (r->outstanding > 0)
         r->outstanding--;
-
+    if (d.stream_seq <= r->stream_seq) { /* the stream's leader gave it before */
+        natsMsg_Destroy(msg);
+        pull(b, r);
+        return;
+    }
+    r->deaf_ms = 0;
     struct bus_nats_event *e = bus_nats_event_new(BUS_MESSAGE);
     e->msg = msg;
-    e->read_serial = serial;
-    e->event.handle = handle;
     e->event.seq = d.stream_seq;
     e->event.time_ms = d.time_ns / 1000000;
+    e->event.pending = d.pending;
     e->event.subject = natsMsg_GetSubject(msg);
     e->event.data = span_of(natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg));
-    bus_nats_queue_put(b, e, 0);
+    bus_nats_pull_tell(b, r, e);
     pull(b, r);
 }
 
@@ -294,10 +326,18 @@ uint64_t bus_nats_pull_due(struct bus_nats *b, uint64_t now_ms)
     uint64_t due = UINT64_MAX;
     for (unsigned handle = 0; handle < b->read_count; handle++) {
         struct bus_nats_read *r = &b->reads[handle];
+        if (r->active)
+            due = base_min_u64(due, bus_nats_step_due(b, r, now_ms));
+        if (r->active && r->consumer_due_ms != 0) {
+            if (now_ms >= r->consumer_due_ms)
+                create_consumer(b, r);
+            else
+                due = base_min_u64(due, r->consumer_due_ms);
+        }
         if (!r->active || !r->pulling || r->outstanding == 0)
             continue;
         if (now_ms >= r->heard_ms + PULL_SILENT_MS) {
-            end(b, r, "the server says nothing of it", 0);
+            bus_nats_pull_end(b, r, "the server says nothing of it", 0);
             continue;
         }
         if (now_ms >= r->pull_end_ms) {

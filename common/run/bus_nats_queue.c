@@ -5,11 +5,16 @@
 #include <stdlib.h>
 #include <time.h>
 
-uint64_t bus_nats_now_ms(void)
+uint64_t bus_nats_now_us(void)
 {
     struct timespec t;
     CHECK(clock_gettime(CLOCK_MONOTONIC, &t) == 0);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+uint64_t bus_nats_now_ms(void)
+{
+    return bus_nats_now_us() / 1000;
 }
 
 void bus_nats_lock(struct bus_nats *b)

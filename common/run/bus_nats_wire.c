@@ -212,6 +212,59 @@ bool bus_nats_wire_base64(struct span raw, struct buf *out)
     return true;
 }
 
+/* `width` digits, at most 9; false if there are others among them. */
+static bool digits(struct reader *r, unsigned width, uint32_t *out)
+{
+    uint32_t value = 0;
+    for (unsigned i = 0; i < width; i++) {
+        uint8_t c = reader_u8(r);
+        if (r->failed || c < '0' || c > '9')
+            return false;
+        value = value * 10 + (uint32_t)(c - '0');
+    }
+    *out = value;
+    return true;
+}
+
+/* A number and the sign behind it. */
+static bool part(struct reader *r, unsigned width, char sign, uint32_t max, uint32_t *out)
+{
+    return digits(r, width, out) && *out <= max && reader_u8(r) == (uint8_t)sign && !r->failed;
+}
+
+/* Days since 1970-01-01 in the proleptic Gregorian calendar, years counted from March. */
+static uint64_t days_of(uint32_t year, uint32_t month, uint32_t day)
+{
+    uint32_t y = month <= 2 ? year - 1 : year;
+    uint32_t of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
+    return (uint64_t)y * 365 + y / 4 - y / 100 + y / 400 + of_year - 719468;
+}
+
+bool bus_nats_wire_time(struct span raw, uint64_t *out_ms)
+{
+    struct span text;
+    uint32_t year, month, day, hour, minute, second, thousandth = 0;
+    if (!unquote(raw, &text))
+        return false;
+    struct reader r = reader_of(text);
+    if (!part(&r, 4, '-', 9999, &year) || !part(&r, 2, '-', 12, &month) ||
+        !part(&r, 2, 'T', 31, &day) || !part(&r, 2, ':', 23, &hour) ||
+        !part(&r, 2, ':', 59, &minute) || !digits(&r, 2, &second) || second > 60 || year < 1970 ||
+        month == 0 || day == 0)
+        return false;
+    uint8_t c = reader_u8(&r);
+    if (c == '.') {
+        /* Trailing zeros are not written: ".5" is half a second. */
+        for (uint32_t unit = 100; (c = reader_u8(&r)) >= '0' && c <= '9' && !r.failed; unit /= 10)
+            thousandth += (uint32_t)(c - '0') * unit;
+    }
+    if (c != 'Z' || r.failed || r.left > 0)
+        return false;
+    uint64_t seconds = days_of(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
+    *out_ms = seconds * 1000 + thousandth;
+    return true;
+}
+
 uint64_t bus_nats_wire_error(struct span answer)
 {
     struct span error;
@@ -264,7 +317,8 @@ bool bus_nats_wire_delivery(const char *reply, struct bus_nats_wire_delivery *ou
     struct bus_nats_wire_delivery d;
     if (!bus_nats_wire_u64(tokens[stream + 3], &d.stream_seq) ||
         !bus_nats_wire_u64(tokens[stream + 4], &d.consumer_seq) ||
-        !bus_nats_wire_u64(tokens[stream + 5], &d.time_ns))
+        !bus_nats_wire_u64(tokens[stream + 5], &d.time_ns) ||
+        !bus_nats_wire_u64(tokens[stream + 6], &d.pending))
         return false;
     *out = d;
     return true;

@@ -21,6 +21,10 @@ bool bus_nats_wire_text(struct span raw, char *out, size_t size);
 /* A JSON string of strict, padded base64 (RFC 4648 section 4), appended to `out`. */
 bool bus_nats_wire_base64(struct span raw, struct buf *out);
 
+/* A JSON string of a time in UTC as nats-server writes it ("2026-11-24T13:43:00.49071779Z"), in
+ * ms since 1970, rounded down. */
+bool bus_nats_wire_time(struct span raw, uint64_t *out_ms);
+
 /* The answer to a publish. False: not an answer to a publish at all. */
 struct bus_nats_wire_ack {
     bool stored;   /* also when the server knew the message id already */
@@ -38,6 +42,7 @@ struct bus_nats_wire_delivery {
     uint64_t stream_seq;
     uint64_t consumer_seq;
     uint64_t time_ns;
+    uint64_t pending;
 };
 bool bus_nats_wire_delivery(const char *reply, struct bus_nats_wire_delivery *out);
 

@@ -127,6 +127,52 @@ Test(bus_nats_wire, base64_is_strict)
     }
 }
 
+Test(bus_nats_wire, times_are_read_to_the_millisecond_and_rounded_down)
+{
+    static const struct {
+        const char *raw;
+        uint64_t ms;
+    } good[] = {
+        {"\"1970-01-01T00:00:00Z\"", 0},
+        {"\"1970-01-01T00:00:00.999999999Z\"", 999},
+        {"\"2023-11-14T22:13:20.123456789Z\"", 1700000000123ULL},
+        {"\"2023-11-14T22:13:20.5Z\"", 1700000000500ULL},
+        {"\"2024-02-29T23:59:59.07Z\"", 1709251199070ULL},
+        {"\"2100-03-01T00:00:00Z\"", 4107542400000ULL},
+        {"\"2000-12-31T00:00:00Z\"", 978220800000ULL},
+    };
+    static const char *const bad[] = {
+        "",
+        "\"\"",
+        "2023-11-14T22:13:20Z",
+        "\"2023-11-14T22:13:20\"",
+        "\"2023-11-14T22:13:20+01:00\"",
+        "\"2023-11-14T22:13:20Z \"",
+        "\"2023-13-14T22:13:20Z\"",
+        "\"2023-00-14T22:13:20Z\"",
+        "\"2023-11-00T22:13:20Z\"",
+        "\"2023-11-14T24:13:20Z\"",
+        "\"2023-11-14T22:60:20Z\"",
+        "\"2023-11-14T22:13:61Z\"",
+        "\"1969-11-14T22:13:20Z\"",
+        "\"2023-11-14 22:13:20Z\"",
+        "\"2023-1x-14T22:13:20Z\"",
+        "\"2023-11-14T22:13:20.\"",
+        "\"2023-11-14T22:13:20.12\"",
+    };
+
+    for (size_t i = 0; i < countof(good); i++) {
+        uint64_t ms = 1;
+        cr_expect(bus_nats_wire_time(text(good[i].raw), &ms), "%s", good[i].raw);
+        cr_expect_eq(ms, good[i].ms, "%s: %llu", good[i].raw, (unsigned long long)ms);
+    }
+    for (size_t i = 0; i < countof(bad); i++) {
+        uint64_t ms = 7;
+        cr_expect_not(bus_nats_wire_time(text(bad[i]), &ms), "%s", bad[i]);
+        cr_expect_eq(ms, 7);
+    }
+}
+
 Test(bus_nats_wire, both_forms_of_a_delivery_are_read)
 {
     struct bus_nats_wire_delivery d;
@@ -135,6 +181,7 @@ Test(bus_nats_wire, both_forms_of_a_delivery_are_read)
     cr_expect_eq(d.stream_seq, 42);
     cr_expect_eq(d.consumer_seq, 17);
     cr_expect_eq(d.time_ns, 1795516011201976722ULL);
+    cr_expect_eq(d.pending, 3);
 
     cr_assert(bus_nats_wire_delivery("$JS.ACK.us.ACC.S.c.1.43.18.1795516011201976722.3.rnd", &d));
     cr_expect_eq(d.stream_seq, 43);
@@ -146,6 +193,7 @@ Test(bus_nats_wire, both_forms_of_a_delivery_are_read)
     cr_expect_not(bus_nats_wire_delivery("_INBOX.x.read.0.1.2", &d));
     cr_expect_not(bus_nats_wire_delivery("$JS.ACK.S.c.1.42.17.179.3.4", &d));
     cr_expect_not(bus_nats_wire_delivery("$JS.ACK.S.c.1.-1.17.179.3", &d));
+    cr_expect_not(bus_nats_wire_delivery("$JS.ACK.S.c.1.1.17.179.x", &d));
     cr_expect_not(bus_nats_wire_delivery("$JS.ACK.S.c.1.99999999999999999999.17.179.3", &d));
     cr_expect_not(bus_nats_wire_delivery("a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q.r", &d));
 }
