@@ -197,7 +197,10 @@ enum err edge_pipeline_new(const struct edge_pipeline_options *options, struct e
         struct edge_region *region = &p->options.regions[i];
         struct subject floors = subject_floors_of_edge(region->name, p->options.edge);
         err = bus_listen(region->bus, floors.text);
-        CHECK(err == ERR_OK);
+        if (err != ERR_OK) {
+            edge_pipeline_free(p);
+            return err;
+        }
     }
     *out = p;
     return ERR_OK;
@@ -411,30 +414,4 @@ uint64_t edge_acked(const struct edge_pipeline *p, uint32_t home, uint16_t parti
 {
     CHECK(home < p->options.region_count && partition < p->options.partitions);
     return atomic_load(&p->lines[home * p->options.partitions + partition]->acked);
-}
-
-void edge_pipeline_view(struct edge_pipeline *p, struct edge_view *out)
-{
-    *out = (struct edge_view){.drained = true};
-    pthread_mutex_lock(&p->lock);
-    for (uint32_t i = 0; i < p->line_count; i++) {
-        const struct edge_line *line = p->lines[i];
-        if (line->gone)
-            continue;
-        uint64_t trim = base_max_u64(line->shared_trim, line->shared_low);
-        out->in_flight += line->shared_end - trim;
-        out->older_lines += line->older ? 1 : 0;
-        out->drained = out->drained && trim == line->shared_end;
-    }
-    pthread_mutex_unlock(&p->lock);
-    out->accepted = atomic_load(&p->counters.accepted);
-    out->published = atomic_load(&p->counters.published);
-    out->resent_segments = atomic_load(&p->counters.resent_segments);
-    out->timeouts = atomic_load(&p->counters.timeouts);
-    out->gaps = atomic_load(&p->counters.gaps);
-    out->floors_heard = atomic_load(&p->counters.floors_heard);
-    out->segment_bytes = atomic_load(&p->counters.segment_bytes);
-    out->trimmed = atomic_load(&p->counters.trimmed);
-    for (uint32_t i = 0; i < p->options.region_count; i++)
-        out->bus_up[i] = atomic_load(&p->regions[i].up);
 }

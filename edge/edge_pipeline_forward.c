@@ -101,6 +101,7 @@ static void floor_apply(struct edge_pipeline *p, uint32_t home, uint32_t reader,
     }
     pthread_mutex_lock(&p->lock);
     line->shared_trim = send_window_trim(&line->window);
+    line->shared_floors[reader] = line->window.readers[reader].floor;
     line->over = send_window_over(&line->window);
     pthread_mutex_unlock(&p->lock);
 }
@@ -324,8 +325,10 @@ static enum err publish(struct edge_pipeline *p, const struct edge_line *line, u
     return err;
 }
 
-/* Publishes the next segment of a line if its window is open. */
-static enum err line_send(struct edge_pipeline *p, struct kv_txn *txn, struct edge_line *line,
+/* Publishes the next segment of a line if its window is open. What was read is known to be so only
+ * when its transaction has ended well: after an error of the store all looks absent, and a clock
+ * made of that would overtake the backlog. Therefore it ends before the publish. */
+static enum err line_send(struct edge_pipeline *p, struct kv_txn **txn, struct edge_line *line,
                           const struct instant *at, bool *out_sent)
 {
     struct edge_region_state *region = &p->regions[line->home];
@@ -336,11 +339,15 @@ static enum err line_send(struct edge_pipeline *p, struct kv_txn *txn, struct ed
         return ERR_OK;
     struct load load;
     struct segment_head head;
-    enum err err = load_gather(p, txn, line, &load);
+    enum err err = load_gather(p, *txn, line, &load);
     if (err == ERR_OK && load.last == w->next)
         return ERR_OK; /* consumed and trimmed meanwhile: the next look moves on */
     if (err == ERR_OK)
-        err = head_make(p, txn, line, w->next, load.last, at, &head);
+        err = head_make(p, *txn, line, w->next, load.last, at, &head);
+#ifndef TRIBUTARY_BREAK_FAILED_READS_BELIEVED
+    if (err == ERR_OK)
+        err = kv_abort(txn);
+#endif
     if (err != ERR_OK)
         return err;
     load_decode(p, &load);
@@ -373,14 +380,16 @@ static uint64_t heartbeat_in_ms(const struct edge_pipeline *p, const struct edge
 
 /* An empty segment at the line's next number: tells the clock, shows a lost tail as a gap, and ends
  * an older line. That one beats until every reader has said that it knows. */
-static enum err line_beat(struct edge_pipeline *p, struct kv_txn *txn, struct edge_line *line,
+static enum err line_beat(struct edge_pipeline *p, struct kv_txn **txn, struct edge_line *line,
                           const struct instant *at)
 {
     struct send_window *w = &line->window;
     if (line->done || w->next < w->end || heartbeat_in_ms(p, line, at->mono_ms) > 0)
         return ERR_OK;
     struct segment_head head;
-    enum err err = head_make(p, txn, line, w->next, w->next, at, &head);
+    enum err err = head_make(p, *txn, line, w->next, w->next, at, &head);
+    if (err == ERR_OK)
+        err = kv_abort(txn);
     if (err != ERR_OK)
         return err;
     head.fin = line->fin;
@@ -397,27 +406,36 @@ static bool region_open(const struct edge_pipeline *p, uint32_t home, uint64_t m
     return atomic_load(&p->regions[home].up) && p->regions[home].pause_until_ms <= mono_ms;
 }
 
-/* Segments of all lines in turn, from a short snapshot. */
-static enum err send_bite(struct edge_pipeline *p, struct kv_txn *txn, const struct instant *at,
-                          bool *out_more)
+static enum err line_turn(struct edge_pipeline *p, struct kv_txn **txn, struct edge_line *line,
+                          const struct instant *at, bool *out_sent)
 {
+    enum err err = *txn != NULL ? ERR_OK : kv_begin(p->options.kv, false, txn);
+    if (err == ERR_OK)
+        err = line_send(p, txn, line, at, out_sent);
+    /* Without a snapshot there was something to send, which the bus did not take. */
+    if (err == ERR_OK && !*out_sent && *txn != NULL)
+        err = line_beat(p, txn, line, at);
+    return err;
+}
+
+/* Segments of all lines in turn, each message from a short snapshot. */
+static enum err send_bite(struct edge_pipeline *p, const struct instant *at, bool *out_more)
+{
+    struct kv_txn *txn = NULL;
+    enum err err = ERR_OK;
     uint32_t sent = 0, idle_lines = 0;
-    while (sent < SEGMENTS_A_BITE && idle_lines < p->line_count) {
+    while (err == ERR_OK && sent < SEGMENTS_A_BITE && idle_lines < p->line_count) {
         struct edge_line *line = p->lines[p->next_line];
         p->next_line = (p->next_line + 1) % p->line_count;
         bool line_sent = false;
-        if (region_open(p, line->home, at->mono_ms)) {
-            enum err err = line_send(p, txn, line, at, &line_sent);
-            if (err == ERR_OK && !line_sent)
-                err = line_beat(p, txn, line, at);
-            if (err != ERR_OK)
-                return err;
-        }
+        if (region_open(p, line->home, at->mono_ms))
+            err = line_turn(p, &txn, line, at, &line_sent);
         idle_lines = line_sent ? 0 : idle_lines + 1;
         sent += line_sent ? 1 : 0;
     }
     *out_more = sent == SEGMENTS_A_BITE;
-    return ERR_OK;
+    enum err sticky = txn == NULL ? ERR_OK : kv_abort(&txn);
+    return sticky != ERR_OK ? sticky : err;
 }
 
 static uint32_t idle_ms(const struct edge_pipeline *p, uint64_t mono_ms)
@@ -445,15 +463,11 @@ enum err edge_forward(struct edge_pipeline *p, uint32_t *out_idle_ms)
     for (uint32_t home = 0; home < p->options.region_count; home++)
         more = events_take(p, home) || more;
     struct instant at = look(p);
-    struct kv_txn *txn;
-    enum err err = kv_begin(p->options.kv, false, &txn);
-    if (err != ERR_OK)
-        return err;
     bool more_segments = false;
-    err = send_bite(p, txn, &at, &more_segments);
-    enum err ended = kv_abort(&txn);
-    if (err == ERR_OK)
-        err = ended;
+    enum err err = send_bite(p, &at, &more_segments);
     *out_idle_ms = more || more_segments ? 0 : idle_ms(p, at.mono_ms);
-    return err;
+    if (err_class(err) != ERR_CLASS_RETRY)
+        return err;
+    *out_idle_ms = PAUSE_MIN_MS; /* too many readers of the store: nothing was read, nothing said */
+    return ERR_OK;
 }

@@ -318,8 +318,8 @@ static enum err commit(struct replica *r, bool with_cuts)
     delete_done(r, txn);
     for (uint32_t i = 0; i < r->options.partition_count; i++) {
         struct part *p = &r->parts[i];
-        if (p->cleaned_below < p->retired_below)
-            p->cleaned_below = delete_retired(txn, p);
+        p->cleaning_below =
+            p->cleaned_below < p->retired_below ? delete_retired(txn, p) : p->cleaned_below;
     }
     uint64_t id = r->outbox_next_id;
     for (uint32_t i = 0; with_cuts && i < r->cut_count; i++) {
@@ -330,6 +330,8 @@ static enum err commit(struct replica *r, bool with_cuts)
     if (err != ERR_OK)
         return err;
     r->totals.commits++;
+    for (uint32_t i = 0; i < r->options.partition_count; i++)
+        r->parts[i].cleaned_below = r->parts[i].cleaning_below;
     uint32_t kept = 0;
     for (uint32_t i = 0; i < r->outbox_count; i++) {
         if (r->outbox[i].state != OUTBOX_DONE)

@@ -6,6 +6,7 @@
 
 #include "common/base/bus.h"
 #include "tests/sim/sim_fuse.h"
+#include "tests/sim/sim_nth.h"
 
 struct sim_bus_server;
 
@@ -76,6 +77,8 @@ void sim_bus_lag(struct bus_port *client, uint64_t ms);
 /* An unknown outcome is told so much later; 0 at first. */
 void sim_bus_timeout(struct bus_port *client, uint64_t ms);
 void sim_bus_fuse(struct bus_port *client, struct sim_fuse *fuse);
+/* Calls and answers that fail. */
+void sim_bus_nth(struct bus_port *client, struct sim_nth *nth);
 /* `ready` is told when poll will have something. */
 void sim_bus_ready(struct bus_port *client, void (*ready)(void *context, uint64_t due_ms),
                    void *context);

@@ -107,14 +107,32 @@ static bool sins(struct sim_bus_client *c, unsigned *count, uint32_t chance)
     return chance > 0 && rng_chance(&c->rng, chance);
 }
 
+/* This publish is answered so; applied: stored all the same. */
+static bool answered_by_nth(struct sim_bus_client *c, struct bus_event *answer)
+{
+    enum err nth = sim_nth_meet(c->nth, SIM_CALL_ANSWER);
+    if (nth == ERR_OK)
+        return false;
+    answer->err = nth;
+    c->orphan += c->nth->applied;
+    if (!c->nth->applied)
+        sim_bus_enqueue(c, *answer, (struct span){0});
+    return !c->nth->applied;
+}
+
 static enum err sim_bus_publish(struct bus_port *bus, const char *subject, const char *msg_id,
                                 struct span data, uint64_t token)
 {
     struct sim_bus_client *c = sim_bus_client_of(bus);
     if (!c->up || !sim_fuse_burn(c->fuse))
         return ERR_BUS_DOWN;
+    enum err nth = sim_nth_meet(c->nth, SIM_CALL_PUBLISH);
+    if (nth != ERR_OK)
+        return nth;
     struct bus_event answer = {.kind = BUS_NACK, .err = ERR_BUS_TIMEOUT, .token = token};
     struct sim_bus_stream *st = sim_bus_stream_for(c->server, subject);
+    if (answered_by_nth(c, &answer))
+        return ERR_OK;
     if (c->mute_out || sins(c, &c->lose, c->sins.lose)) {
         enqueue_late(c, answer); /* nothing arrives */
     } else if (c->sins.delay > 0 && rng_chance(&c->rng, c->sins.delay)) {
@@ -143,7 +161,10 @@ static enum err sim_bus_send(struct bus_port *bus, const char *subject, struct s
     struct sim_bus_client *c = sim_bus_client_of(bus);
     if (!c->up || !sim_fuse_burn(c->fuse))
         return ERR_BUS_DOWN;
-    if (!c->mute_out)
+    enum err nth = sim_nth_meet(c->nth, SIM_CALL_SEND);
+    if (nth != ERR_OK)
+        return nth;
+    if (!c->mute_out && sim_nth_meet(c->nth, SIM_CALL_SENT) == ERR_OK)
         plain(c->server, subject, "", data);
     return ERR_OK;
 }
@@ -152,6 +173,9 @@ static enum err sim_bus_listen(struct bus_port *bus, const char *subject)
 {
     struct sim_bus_client *c = sim_bus_client_of(bus);
     CHECK(c->listen_count < SIM_BUS_LISTENS);
+    enum err nth = sim_nth_meet(c->nth, SIM_CALL_LISTEN);
+    if (nth != ERR_OK)
+        return nth;
     size_t size = strlen(subject) + 1;
     c->listens[c->listen_count] = base_alloc(size);
     memcpy(c->listens[c->listen_count++], subject, size);
@@ -169,11 +193,19 @@ static enum err sim_bus_read(struct bus_port *bus, const char *stream, uint64_t 
     struct sim_bus_client *c = sim_bus_client_of(bus);
     if (!c->up)
         return ERR_BUS_DOWN;
+    enum err nth = sim_nth_meet(c->nth, SIM_CALL_READ);
+    if (nth != ERR_OK)
+        return nth;
     for (unsigned i = 0; i < c->read_count; i++) {
         if (c->reads[i].handle == handle) {
             read_close(c, i);
             break;
         }
+    }
+    if (sim_nth_meet(c->nth, SIM_CALL_READING) != ERR_OK) {
+        sim_bus_enqueue(c, (struct bus_event){.kind = BUS_READ_END, .handle = handle},
+                        (struct span){0});
+        return ERR_OK;
     }
     CHECK(c->read_count < SIM_BUS_READS);
     struct sim_bus_read *r = &c->reads[c->read_count++];
@@ -191,7 +223,16 @@ static enum err sim_bus_get(struct bus_port *bus, const char *stream, uint64_t s
     struct sim_bus_client *c = sim_bus_client_of(bus);
     if (!c->up)
         return ERR_BUS_DOWN;
+    enum err nth = sim_nth_meet(c->nth, SIM_CALL_FETCH);
+    if (nth != ERR_OK)
+        return nth;
     struct bus_event event = {.kind = BUS_GOT, .token = token, .seq = seq, .err = ERR_BUS_TIMEOUT};
+    nth = sim_nth_meet(c->nth, SIM_CALL_GOT);
+    if (nth != ERR_OK) {
+        event.err = nth;
+        sim_bus_enqueue(c, event, (struct span){0});
+        return ERR_OK;
+    }
     if (c->mute_out || c->mute_in) {
         enqueue_late(c, event);
         return ERR_OK;
@@ -228,6 +269,7 @@ static bool poll_message(struct sim_bus_client *c, struct bus_event *out)
             .handle = r->handle,
             .seq = r->next_seq,
             .time_ms = m->time_ms,
+            .pending = sim_bus_stream_named(c->server, r->stream)->count - r->next_seq,
             .subject = m->text,
             .reply = "",
             .data = span_of(m->text + m->subject_length + m->id_length + 2, m->length)};
@@ -249,7 +291,7 @@ static void hand_out(struct sim_bus_client *c, const struct sim_bus_queued *q,
         out->data.data = (const uint8_t *)out->reply + strlen(out->reply) + 1;
 }
 
-static bool sim_bus_poll(struct bus_port *bus, struct bus_event *out_event)
+static bool poll_any(struct bus_port *bus, struct bus_event *out_event)
 {
     struct sim_bus_client *c = sim_bus_client_of(bus);
     uint64_t now_ms = c->server->now_ms;
@@ -274,6 +316,18 @@ static bool sim_bus_poll(struct bus_port *bus, struct bus_event *out_event)
         return true;
     }
     return poll_message(c, out_event);
+}
+
+/* The link may fail behind any event that it brought. */
+static bool sim_bus_poll(struct bus_port *bus, struct bus_event *out_event)
+{
+    if (!poll_any(bus, out_event))
+        return false;
+    if (sim_nth_meet(sim_bus_client_of(bus)->nth, SIM_CALL_EVENT) != ERR_OK) {
+        sim_bus_cut(bus);
+        sim_bus_heal(bus);
+    }
+    return true;
 }
 
 uint64_t sim_bus_due_ms(struct bus_port *client)
@@ -412,6 +466,11 @@ void sim_bus_timeout(struct bus_port *client, uint64_t ms)
 void sim_bus_fuse(struct bus_port *client, struct sim_fuse *fuse)
 {
     sim_bus_client_of(client)->fuse = fuse;
+}
+
+void sim_bus_nth(struct bus_port *client, struct sim_nth *nth)
+{
+    sim_bus_client_of(client)->nth = nth;
 }
 
 void sim_bus_ready(struct bus_port *client, void (*ready)(void *context, uint64_t due_ms),

@@ -45,6 +45,7 @@ struct sim_bus_client {
     uint64_t lag_ms, timeout_ms;
     struct rng rng;
     struct sim_fuse *fuse;
+    struct sim_nth *nth;
     struct sim_bus_queued *queue; /* a ring; dues never fall */
     size_t head, count, capacity;
     struct sim_bus_queued *late; /* time-outs: due long after what happened later */

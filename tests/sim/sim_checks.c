@@ -227,6 +227,23 @@ static bool any_carried(const struct sim_globe *g)
     return false;
 }
 
+/* Replicas of one stream tell one story, unless the stream has lost what one of them had read, or
+ * its time has stepped. */
+static void check_divergence(struct sim_world *w, const struct sim_globe *g,
+                             const struct merger_view *view)
+{
+    static const uint64_t apart = 1ULL << SIM_FAULT_SERVER_DOWN | 1ULL << SIM_FAULT_TAIL_LOST |
+                                  1ULL << SIM_FAULT_STREAM_MADE_ANEW |
+                                  1ULL << SIM_FAULT_STREAM_EXPIRES | 1ULL << SIM_FAULT_SERVER_CLOCK;
+    for (uint32_t i = 0; i < w->plan.fault_count; i++)
+        if (apart >> w->plan.faults[i].kind & 1)
+            return;
+    if (view->divergences > 0)
+        sim_violation(w, "divergence", "%s: %s and %s, minute %u", g->process.name,
+                      view->divergence[0].replica, view->divergence[1].replica,
+                      view->divergence[1].total.minute);
+}
+
 void sim_checks_globe(struct sim_globe *g)
 {
     struct sim_world *w = g->process.world;
@@ -240,7 +257,14 @@ void sim_checks_globe(struct sim_globe *g)
     q.end_minute = q.start_minute + q.points;
     q.ad_id_length = (size_t)snprintf(q.ad_id, sizeof(q.ad_id), "ad-%u", ad);
     struct stats_json_answer answer;
+    bool fired = g->process.nth.fired;
+    sim_process_acts(&g->process);
     enum err err = global_reader_stats(g->reader, &q, &answer);
+    sim_process_rests(&g->process);
+    if (err != ERR_OK && g->process.nth.fired && !fired) {
+        g->process.unanswered++; /* nothing is known: never that there are no clicks */
+        return;
+    }
     if (err != ERR_OK) {
         sim_violation(w, "query", "%s: %s", g->process.name, err_words(err));
         return;
@@ -256,6 +280,7 @@ void sim_checks_globe(struct sim_globe *g)
             sim_violation(w, "watermark-back", "%s: region %u", g->process.name, i);
         g->watermark_ms[i] = view.regions[i].watermark_ms;
     }
+    check_divergence(w, g, &view);
     sim_trace_numbers(w, view.messages, view.rows_changed, view.minutes_completed);
 }
 

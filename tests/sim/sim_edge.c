@@ -77,8 +77,11 @@ void sim_edge_open(struct sim_edge *e)
     edge_options(e, &options);
     options.clock = &e->clock;
     e->last_random = 0;
+    sim_process_acts(&e->process);
     enum err err = edge_pipeline_new(&options, &e->pipeline);
+    sim_process_rests(&e->process);
     if (err != ERR_OK) {
+        e->process.refused++;
         sim_trace(w, e->process.name, "cannot open its spool: %s", err_words(err));
         e->pipeline = NULL;
         sim_process_down(&e->process, 3000);
@@ -238,10 +241,11 @@ void sim_edge_step(struct sim_edge *e)
 {
     struct sim_world *w = e->process.world;
     enum err err = ERR_OK;
+    sim_process_acts(&e->process);
     if (e->retiring && !e->finished) {
         e->finished = true;
         err = edge_finish(e->pipeline);
-        if (err == ERR_KV_FULL)
+        if (err != ERR_OK)
             err = ERR_KV_IO; /* a program that cannot finish ends, and tries again when it is
                                 started */
     } else if (e->finished) {
@@ -251,9 +255,13 @@ void sim_edge_step(struct sim_edge *e)
         err = take_requests(e);
     }
     uint32_t idle_ms = 1000;
-    if (err_class(err) != ERR_CLASS_STOP && !e->process.fuse.blown)
+    if (err_class(err) != ERR_CLASS_STOP && !e->process.fuse.blown) {
         err = edge_forward(e->pipeline, &idle_ms);
+        sim_process_stepped(&e->process, err);
+    }
+    sim_process_rests(&e->process);
     if (err_class(err) == ERR_CLASS_STOP || e->process.fuse.blown) {
+        e->process.endings++;
         sim_trace(w, e->process.name, "ends: %s", err_words(err));
         sim_process_down(&e->process, rng_below(&w->rng, 5000));
         return;
@@ -275,9 +283,12 @@ void sim_edge_finish(struct sim_edge *e)
     if (!e->process.up)
         return;
     refuse_requests(e);
+    sim_process_acts(&e->process);
     enum err err = e->finished ? ERR_OK : edge_finish(e->pipeline);
     if (err == ERR_OK)
         err = edge_forward(e->pipeline, &idle_ms);
+    sim_process_rests(&e->process);
+    e->process.endings += err_class(err) == ERR_CLASS_STOP;
     e->finished = true;
     sim_trace_numbers(e->process.world, (uint64_t)err, 0, 0);
 }

@@ -289,7 +289,10 @@ static void stop(struct sim_world *w, const struct sim_fault *f)
         sim_edge_finish(e);
         sim_process_down(&e->process, f->a);
     } else if (f->kind == SIM_FAULT_STOP_REPLICA && r->process.up) {
-        sim_trace_numbers(w, (uint64_t)replica_stop(r->replica), 0, 0);
+        sim_process_acts(&r->process);
+        enum err err = replica_stop(r->replica);
+        r->process.endings += err_class(err) == ERR_CLASS_STOP;
+        sim_trace_numbers(w, (uint64_t)err, 0, 0);
         sim_process_down(&r->process, f->a);
     }
 }
@@ -303,6 +306,13 @@ static void spool_fault(struct sim_world *w, const struct sim_fault *f)
                         f->kind == SIM_FAULT_SPOOL_LOST ? NULL : sim_kv_clone(e->process.backup));
     sim_kv_limit(e->process.kv, 0);
     sim_process_down(&e->process, f->a);
+}
+
+static void read_fault(struct sim_process *p, const struct sim_fault *f)
+{
+    p->nth = (struct sim_nth){.calls = 1u << SIM_CALL_GET | 1u << SIM_CALL_SEEK,
+                              .left = f->a,
+                              .err = f->b == 1 ? ERR_KV_CORRUPT : ERR_KV_IO};
 }
 
 static void begin(struct sim_world *w, const struct sim_fault *f)
@@ -326,6 +336,9 @@ static void begin(struct sim_world *w, const struct sim_fault *f)
     case SIM_FAULT_IO:
         if (process_of(w, f)->up)
             sim_kv_fail_commit(process_of(w, f)->kv, f->a, ERR_KV_IO, f->b == 1);
+        break;
+    case SIM_FAULT_READ_IO:
+        read_fault(process_of(w, f), f);
         break;
     case SIM_FAULT_SPOOL_LOST:
     case SIM_FAULT_SPOOL_RESTORED:
@@ -423,6 +436,8 @@ void sim_faults_end(struct sim_world *w)
             p->start_ms = w->now_ms;
         sim_kv_limit(p->kv, 0);
         sim_kv_fail_commit(p->kv, 0, ERR_OK, false);
+        if (w->plan.nth.err == ERR_OK)
+            p->nth.left = 0;
         sim_process_wake(p, w->now_ms);
     }
     relink(w);

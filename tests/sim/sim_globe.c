@@ -42,10 +42,14 @@ void sim_globe_open(struct sim_globe *g)
         options.regions[i].bus = g->process.buses[i];
         reader.regions[i] = region_names[i];
     }
+    bool fired = g->process.nth.fired;
+    sim_process_acts(&g->process);
     enum err err = merger_new(&options, &g->merger);
+    sim_process_rests(&g->process);
     if (err != ERR_OK) {
+        g->process.refused++;
         sim_trace(w, g->process.name, "cannot open its store: %s", err_words(err));
-        if (err == ERR_KV_CORRUPT || err == ERR_VERSION)
+        if (g->process.nth.fired == fired && (err == ERR_KV_CORRUPT || err == ERR_VERSION))
             sim_violation(w, "opens", "%s cannot open the store that it wrote: %s", g->process.name,
                           err_words(err));
         g->merger = NULL;
@@ -71,8 +75,12 @@ void sim_globe_step(struct sim_globe *g)
 {
     struct sim_world *w = g->process.world;
     uint32_t idle_ms = 1000;
+    sim_process_acts(&g->process);
     enum err err = merger_step(g->merger, &idle_ms);
+    sim_process_rests(&g->process);
+    sim_process_stepped(&g->process, err);
     if (err_class(err) == ERR_CLASS_STOP || g->process.fuse.blown) {
+        g->process.endings++;
         sim_trace(w, g->process.name, "ends: %s", err_words(err));
         sim_process_down(&g->process, rng_below(&w->rng, 5000));
         return;

@@ -35,6 +35,7 @@ struct sim_kv {
     bool fail_applied;
     uint64_t commits, bytes, bytes_max;
     struct sim_fuse *fuse;
+    struct sim_nth *nth;
 };
 
 struct sim_txn {
@@ -156,6 +157,9 @@ static enum err sim_kv_begin(struct kv_port *kv, bool write, struct kv_txn **out
     struct sim_kv *s = sim_of(kv);
     CHECK(s->writer == NULL);
     CHECK(!write || s->readers == 0);
+    enum err err = sim_nth_meet(s->nth, write ? SIM_CALL_BEGIN_WRITE : SIM_CALL_BEGIN_READ);
+    if (err != ERR_OK)
+        return err;
     struct sim_txn *t = base_zalloc(1, sizeof(*t));
     t->base.kv = kv;
     t->write = write;
@@ -167,25 +171,41 @@ static enum err sim_kv_begin(struct kv_port *kv, bool write, struct kv_txn **out
     return ERR_OK;
 }
 
-static bool sim_kv_seek(struct kv_txn *txn, unsigned table, struct span key, struct span *out_key,
-                        struct span *out_value)
+/* After an error, what is read is nothing: as in the real one. */
+static bool may_go_on(struct kv_txn *txn, enum sim_call call)
+{
+    struct sim_txn *t = container_of(txn, struct sim_txn, base);
+    if (t->err == ERR_OK)
+        t->err = sim_nth_meet(sim_of(txn->kv)->nth, call);
+    return t->err == ERR_OK;
+}
+
+static bool look_up(struct kv_txn *txn, unsigned table, struct span key, struct span *out_key,
+                    struct span *out_value)
 {
     struct sim_kv *s = sim_of(txn->kv);
     CHECK(table < s->table_count);
     const struct table *t = &s->tables[table];
     size_t at = table_find(t, key);
-    if (container_of(txn, struct sim_txn, base)->err != ERR_OK || at == t->count)
-        return false; /* after an error, what is read is nothing: as in the real one */
+    if (at == t->count)
+        return false;
     *out_key = entry_key(t->entries[at]);
     *out_value =
         span_of(t->entries[at]->bytes + t->entries[at]->key_length, t->entries[at]->value_length);
     return true;
 }
 
+static bool sim_kv_seek(struct kv_txn *txn, unsigned table, struct span key, struct span *out_key,
+                        struct span *out_value)
+{
+    return may_go_on(txn, SIM_CALL_SEEK) && look_up(txn, table, key, out_key, out_value);
+}
+
 static bool sim_kv_get(struct kv_txn *txn, unsigned table, struct span key, struct span *out_value)
 {
     struct span found, value;
-    if (!sim_kv_seek(txn, table, key, &found, &value) || compare(found, key) != 0)
+    if (!may_go_on(txn, SIM_CALL_GET) || !look_up(txn, table, key, &found, &value) ||
+        compare(found, key) != 0)
         return false;
     *out_value = value;
     return true;
@@ -208,7 +228,7 @@ static void sim_kv_put(struct kv_txn *txn, unsigned table, struct span key, stru
     CHECK(t->write && table < s->table_count && key.length >= 1 && key.length <= 511);
     if (t->err == ERR_OK && s->bytes_max > 0 && s->bytes + key.length + value.length > s->bytes_max)
         t->err = ERR_KV_FULL;
-    if (t->err == ERR_OK)
+    if (may_go_on(txn, SIM_CALL_PUT))
         change(txn, table, key, entry_new(key, value));
 }
 
@@ -216,7 +236,7 @@ static void sim_kv_del(struct kv_txn *txn, unsigned table, struct span key)
 {
     struct sim_txn *t = container_of(txn, struct sim_txn, base);
     CHECK(t->write && table < sim_of(txn->kv)->table_count);
-    if (t->err == ERR_OK)
+    if (may_go_on(txn, SIM_CALL_DEL))
         change(txn, table, key, NULL);
 }
 
@@ -232,6 +252,11 @@ static enum err sim_kv_end(struct kv_txn *txn, bool commit)
         if (apply && s->fail_in > 0 && --s->fail_in == 0) {
             err = s->fail_err;
             apply = s->fail_applied;
+        }
+        enum err nth = apply && err == ERR_OK ? sim_nth_meet(s->nth, SIM_CALL_COMMIT) : ERR_OK;
+        if (nth != ERR_OK) {
+            err = nth;
+            apply = s->nth->applied;
         }
         if (apply && s->undo_count > 0 && !sim_fuse_burn(s->fuse))
             apply = false;
@@ -341,4 +366,9 @@ void sim_kv_fuse(struct kv_port *kv, struct sim_fuse *fuse)
 void sim_kv_limit(struct kv_port *kv, uint64_t bytes_max)
 {
     sim_of(kv)->bytes_max = bytes_max;
+}
+
+void sim_kv_nth(struct kv_port *kv, struct sim_nth *nth)
+{
+    sim_of(kv)->nth = nth;
 }

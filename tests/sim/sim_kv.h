@@ -5,6 +5,7 @@
 
 #include "common/base/kv.h"
 #include "tests/sim/sim_fuse.h"
+#include "tests/sim/sim_nth.h"
 
 struct kv_port *sim_kv_new(unsigned table_count);
 void sim_kv_free(struct kv_port *kv);
@@ -24,3 +25,5 @@ void sim_kv_limit(struct kv_port *kv, uint64_t bytes_max);
 /* Bytes of keys and values that it holds. */
 uint64_t sim_kv_bytes(const struct kv_port *kv);
 void sim_kv_fuse(struct kv_port *kv, struct sim_fuse *fuse);
+/* Calls that fail; an error of a read sticks to its transaction, as in the real one. */
+void sim_kv_nth(struct kv_port *kv, struct sim_nth *nth);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * sim: runs seeds, a seed, or a scenario; prints the one line that replays what failed. */
+#include "tests/sim/sim_loop.h"
 #include "tests/sim/sim_shrink.h"
 
 #include <dirent.h>
@@ -24,6 +25,7 @@
 struct options {
     uint64_t first, seeds;
     unsigned jobs;
+    uint32_t nth; /* 0: not asked for */
     bool one, trace, bus, planted, shrink, print_plan, list, keep_going, quiet, all;
     const char *scenario;
 };
@@ -38,6 +40,9 @@ static int usage(void)
           "sim --scenario NAME [--trace]  a story of tests/sim/scenarios, or a file\n"
           "sim --scenarios                all of them\n"
           "sim --list                     their names\n"
+          "sim --nth [N]                  every call of every port fails once, with each of its "
+          "errors;\n"
+          "                               N: behind the first of them one in N\n"
           "sim --planted                  mistakes planted in the product: are they caught?\n",
           stderr);
     return 2;
@@ -308,6 +313,8 @@ static bool read_options(struct options *o, int count, char **words)
             o->first = number, o->shrink = true;
         else if (strcmp(word, "--scenario") == 0 && next != NULL)
             o->scenario = next;
+        else if (strcmp(word, "--nth") == 0 && number > 0)
+            o->nth = (uint32_t)number;
         else
             takes = false;
         i += takes;
@@ -317,6 +324,8 @@ static bool read_options(struct options *o, int count, char **words)
             o->trace = o->bus = true;
         else if (strcmp(word, "--plan") == 0)
             o->print_plan = true;
+        else if (strcmp(word, "--nth") == 0)
+            o->nth = o->nth == 0 ? 1 : o->nth;
         else if (strcmp(word, "--list") == 0)
             o->list = true;
         else if (strcmp(word, "--scenarios") == 0)
@@ -348,6 +357,8 @@ int main(int count, char **words)
         return usage();
     if (o.planted)
         return run_planted();
+    if (o.nth > 0)
+        return sim_loop_run(o.jobs, o.nth) == 0 ? 0 : 1;
     if (o.list || o.all)
         return each_scenario(o.all);
     if (o.scenario != NULL)

@@ -162,7 +162,7 @@ static void draw_faults(struct sim_plan *p, struct rng *r)
     uint32_t most = rng_chance(r, 150) ? 0 : 1 + skewed(r, PICK(r, 12, 60, 250));
     for (uint32_t i = 0; i < most; i++) {
         struct sim_fault f = {.at_ms = between(r, 8000, p->chaos_ms),
-                              .kind = (enum sim_fault_kind)rng_below(r, SIM_FAULTS),
+                              .kind = (enum sim_fault_kind)rng_below(r, SIM_FAULT_READ_IO),
                               .target = (uint32_t)rng_below(r, 1000)};
         draw_words(r, &f);
         if ((p->kinds >> f.kind & 1) == 0)
@@ -174,6 +174,33 @@ static void draw_faults(struct sim_plan *p, struct rng *r)
             backup.at_ms = between(r, 4000, f.at_ms);
             backup.b = f.kind == SIM_FAULT_REPLICA_RESTORED;
             sim_plan_add(p, backup);
+        }
+        sim_plan_add(p, f);
+    }
+}
+
+/* Drawn apart, so that what each seed drew before there was this kind is as it was. An edge reads
+ * what is old only when it has a backlog: then its link was away until a moment ago. */
+static void draw_read_faults(struct sim_plan *p)
+{
+    struct rng r = {p->seed ^ 0x4EAD10ULL};
+    uint32_t most = (p->kinds >> SIM_FAULT_READ_IO & 1) == 0 ? 0 : skewed(&r, 16);
+    for (uint32_t i = 0; i < most; i++) {
+        struct sim_fault f = {.at_ms = between(&r, 8000, p->chaos_ms),
+                              .kind = SIM_FAULT_READ_IO,
+                              .target = (uint32_t)rng_below(&r, 1000),
+                              .a = 1 + skewed(&r, 300),
+                              .b = rng_chance(&r, 300)};
+        if ((p->kinds >> SIM_FAULT_CUT & 1) != 0 && rng_chance(&r, 600)) {
+            uint32_t count = p->regions * (p->edges + p->replicas) + p->globes;
+            uint32_t edge = (uint32_t)rng_below(&r, p->regions * p->edges);
+            f.target = edge;
+            f.a = 1 + skewed(&r, 60);
+            sim_plan_add(
+                p, (struct sim_fault){.at_ms = f.at_ms,
+                                      .kind = SIM_FAULT_CUT,
+                                      .target = edge + count * (uint32_t)rng_below(&r, p->regions),
+                                      .a = between(&r, 2000, 20000)});
         }
         sim_plan_add(p, f);
     }
@@ -216,6 +243,7 @@ void sim_plan_draw(struct sim_plan *p, uint64_t seed)
     if (p->horizon_minutes < 1440)
         p->kinds &= ~losing;
     draw_faults(p, &r);
+    draw_read_faults(p);
 }
 
 /* Options by name, so that text and struct cannot drift apart. */

@@ -6,6 +6,7 @@
 
 #include "common/base/bytes.h"
 #include "common/base/rng.h"
+#include "tests/sim/sim_nth.h"
 
 #include <stdio.h>
 
@@ -45,7 +46,8 @@
     X(SLOW, "slow")                     /* process     for ms            ms a turn */              \
     X(LATENCY, "latency")               /* server      for ms            ms */                     \
     X(WRITE_OFF, "write-off")           /* edge        -                 -: an operator's haste */ \
-    X(RETIRE, "retire")                 /* edge        -                 -: for good */
+    X(RETIRE, "retire")                 /* edge        -                 -: for good */            \
+    X(READ_IO, "read-io")               /* process     reads until EIO   1: damage is found */
 
 enum sim_fault_kind {
 #define SIM_FAULT_ROW(name, text) SIM_FAULT_##name,
@@ -60,6 +62,15 @@ struct sim_fault {
     uint32_t target, a, b;
 };
 
+/* One call of one process fails: for the n-th-call loops, see sim_nth_main.c; no part of a text. */
+struct sim_plan_nth {
+    uint32_t process; /* index of sim_world.processes */
+    enum sim_call call;
+    enum err err; /* ERR_OK: none fails */
+    bool applied;
+    uint32_t n;
+};
+
 struct sim_plan {
     uint64_t seed;
     uint32_t regions, partitions, edges, replicas, globes; /* edges, replicas: of each region */
@@ -71,6 +82,7 @@ struct sim_plan {
     uint32_t chaos_ms;
     bool bus;       /* the story tells of each message */
     uint64_t kinds; /* bit i: fault kind i is on */
+    struct sim_plan_nth nth;
     uint32_t fault_count, fault_capacity;
     struct sim_fault *faults; /* ascending times */
 };

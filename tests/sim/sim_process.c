@@ -65,12 +65,14 @@ void sim_process_boot(struct sim_process *p, uint32_t bus_count, const uint32_t 
     p->start_ms = SIM_NEVER;
     p->due_ms = w->now_ms;
     sim_kv_fuse(p->kv, &p->fuse);
+    sim_kv_nth(p->kv, &p->nth);
     for (uint32_t i = 0; i < bus_count; i++) {
         p->servers[i] = servers[i];
         p->buses[i] = sim_bus_client(w->servers[servers[i]].bus);
         sim_bus_lag(p->buses[i], lag_ms[i]);
         sim_bus_timeout(p->buses[i], w->plan.timeout_ms);
         sim_bus_fuse(p->buses[i], &p->fuse);
+        sim_bus_nth(p->buses[i], &p->nth);
         sim_bus_ready(p->buses[i], ready, p);
         sim_process_link(p, i);
     }
@@ -84,6 +86,8 @@ void sim_process_kill(struct sim_process *p)
     p->bus_count = 0;
     sim_kv_crash(p->kv);
     sim_kv_fuse(p->kv, NULL);
+    sim_kv_nth(p->kv, NULL);
+    sim_process_rests(p);
     p->up = false;
     p->due_ms = SIM_NEVER;
 }
@@ -112,4 +116,10 @@ void sim_process_down(struct sim_process *p, uint64_t down_ms)
     sim_process_crash_driver(p);
     if (!p->retired)
         p->start_ms = w->phase == SIM_CALM ? w->now_ms : w->now_ms + down_ms;
+}
+
+void sim_process_stepped(struct sim_process *p, enum err err)
+{
+    if (err != ERR_OK && err_class(err) != ERR_CLASS_STOP)
+        sim_violation(p->world, "class", "a step of %s returned: %s", p->name, err_words(err));
 }

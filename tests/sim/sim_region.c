@@ -57,10 +57,14 @@ void sim_region_open(struct sim_replica *r)
                                       .on_note_context = r};
     (void)snprintf(options.replica, sizeof(options.replica), "%s", r->process.name);
     (void)snprintf(options.region, sizeof(options.region), "%s", region_names[r->region]);
+    bool fired = r->process.nth.fired;
+    sim_process_acts(&r->process);
     enum err err = replica_new(&options, &r->replica);
+    sim_process_rests(&r->process);
     if (err != ERR_OK) {
+        r->process.refused++;
         sim_trace(w, r->process.name, "cannot open its store: %s", err_words(err));
-        if (err == ERR_KV_CORRUPT || err == ERR_CONFIG)
+        if (r->process.nth.fired == fired && (err == ERR_KV_CORRUPT || err == ERR_CONFIG))
             sim_violation(w, "opens", "%s cannot open the store that it wrote: %s", r->process.name,
                           err_words(err));
         r->replica = NULL;
@@ -143,8 +147,12 @@ void sim_region_step(struct sim_replica *r)
     if (rescue(r))
         return;
     uint32_t idle_ms = 1000;
+    sim_process_acts(&r->process);
     enum err err = replica_step(r->replica, &idle_ms);
+    sim_process_rests(&r->process);
+    sim_process_stepped(&r->process, err);
     if (err_class(err) == ERR_CLASS_STOP || r->process.fuse.blown) {
+        r->process.endings++;
         sim_trace(w, r->process.name, "ends: %s", err_words(err));
         sim_process_down(&r->process, rng_below(&w->rng, 5000));
         return;

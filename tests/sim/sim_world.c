@@ -93,6 +93,9 @@ static void make(struct sim_world *w, const struct sim_plan *plan, struct spy *s
         sim_globe_init(w, i);
     for (uint32_t i = 0; i < w->process_count; i++)
         w->processes[i]->start_ms = rng_below(&w->rng, 500);
+    const struct sim_plan_nth *nth = &plan->nth;
+    w->processes[nth->process]->nth = (struct sim_nth){
+        .calls = 1u << nth->call, .left = nth->n, .err = nth->err, .applied = nth->applied};
     sim_operators_init(w);
     for (uint32_t i = 0; i < w->edge_count; i++)
         sim_operators_enrol(w, i);
@@ -274,6 +277,12 @@ void sim_world_run(const struct sim_plan *plan, FILE *trace, struct sim_result *
                                .steps = w->steps,
                                .clicks = w->oracle.click_count,
                                .attempts = w->oracle.attempts};
+    const struct sim_process *p = w->processes[plan->nth.process];
+    out->fired = p->nth.fired;
+    out->endings = p->endings;
+    out->refused = p->refused;
+    out->unanswered = p->unanswered;
+    memcpy(out->met, p->nth.met, sizeof(out->met));
     memcpy(out->violation, w->violation, sizeof(out->violation));
     if (w->violation[0] != '\0')
         (void)snprintf(out->checker, sizeof(out->checker), "%s", w->checker);

@@ -32,6 +32,10 @@ struct sim_process {
     struct kv_port *kv, *backup;
     uint64_t backup_ms;
     struct sim_fuse fuse;
+    struct sim_nth nth;
+    /* Its driver asked it to end; it could not open its store; a query said that nothing is known.
+     */
+    uint32_t endings, refused, unanswered;
     uint64_t slow_ms; /* a turn takes so long */
     uint32_t bus_count;
     struct bus_port *buses[SIM_REGIONS]; /* edge, globe: one a region; replica: one */
@@ -155,6 +159,9 @@ struct sim_world {
 struct sim_result {
     uint64_t hash, simulated_ms, steps;
     uint32_t clicks, attempts;
+    /* Of the process whose n-th call fails. */
+    bool fired;
+    uint32_t endings, refused, unanswered, met[SIM_CALLS];
     char violation[256]; /* empty: none */
     char checker[32];
 };
@@ -181,6 +188,17 @@ void sim_process_wake(struct sim_process *p, uint64_t due_ms);
 void sim_process_down(struct sim_process *p, uint64_t down_ms); /* crashes it, whichever it is */
 void sim_process_link(struct sim_process *p, uint32_t at);      /* applies cut, deaf, mute, sins */
 void sim_process_crash_driver(struct sim_process *p);
+/* What it does until it rests is its own doing: its calls may fail. */
+static inline void sim_process_acts(struct sim_process *p)
+{
+    p->nth.awake = true;
+}
+static inline void sim_process_rests(struct sim_process *p)
+{
+    p->nth.awake = false;
+}
+/* A step goes on, or ends its process: anything else is none of its words. */
+void sim_process_stepped(struct sim_process *p, enum err err);
 
 /* sim_edge.c */
 void sim_edge_init(struct sim_world *w, uint32_t index);
