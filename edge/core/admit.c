@@ -209,15 +209,15 @@ static const char *kind_words(enum click_json_kind kind)
 
 static bool is_timestamp(const char *field)
 {
-    return field != NULL && strcmp(field, "timestamp") == 0;
+    return strcmp(field, "timestamp") == 0;
 }
 
 /* Longest text of a field, in bytes. */
 static unsigned bytes_max(const char *field)
 {
-    if (field != NULL && strcmp(field, "ip_address") == 0)
+    if (strcmp(field, "ip_address") == 0)
         return LIMIT_IP_TEXT_BYTES;
-    if (field != NULL && strcmp(field, "user_agent") == 0)
+    if (strcmp(field, "user_agent") == 0)
         return LIMIT_USER_AGENT_BYTES;
     return LIMIT_ID_BYTES;
 }

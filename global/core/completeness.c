@@ -45,7 +45,7 @@ static uint64_t fingerprint(const struct partial_total *total)
     bytes_store_u64(bytes + 12, total->duplicate);
     bytes_store_u64(bytes + 20, total->digest);
     uint64_t print = hash_checksum(span_of(bytes, sizeof(bytes)), 0);
-    return print == 0 ? 1 : print;
+    return print + (print == 0);
 }
 
 static bool met_before(const struct completeness_book *book, uint64_t print)

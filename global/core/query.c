@@ -15,19 +15,23 @@ enum parameter { AD_ID, WINDOW, START, END, CONSISTENCY, FILL, LIMIT, PREFIX, CU
 
 #define OF(route) (1u << (route))
 
+_Static_assert(LIMIT_MAX == 1000, "the rule of `limit` names it");
+
 static const struct {
     const char *name;
     unsigned known, required; /* by which routes */
+    const char *rule;         /* of a word */
 } parameters[PARAMETERS] = {
-    [AD_ID] = {"ad_id", OF(QUERY_STATS), OF(QUERY_STATS)},
-    [WINDOW] = {"window", OF(QUERY_STATS), OF(QUERY_STATS)},
-    [START] = {"start", OF(QUERY_STATS) | OF(QUERY_TOP), OF(QUERY_STATS) | OF(QUERY_TOP)},
-    [END] = {"end", OF(QUERY_STATS) | OF(QUERY_TOP), OF(QUERY_STATS) | OF(QUERY_TOP)},
-    [CONSISTENCY] = {"consistency", OF(QUERY_STATS) | OF(QUERY_TOP), 0},
-    [FILL] = {"fill", OF(QUERY_STATS), 0},
-    [LIMIT] = {"limit", OF(QUERY_TOP) | OF(QUERY_ADS), 0},
-    [PREFIX] = {"prefix", OF(QUERY_ADS), 0},
-    [CURSOR] = {"cursor", OF(QUERY_ADS), 0},
+    [AD_ID] = {"ad_id", OF(QUERY_STATS), OF(QUERY_STATS), NULL},
+    [WINDOW] = {"window", OF(QUERY_STATS), OF(QUERY_STATS), "must be one of 1m, 5m, 1h, 1d"},
+    [START] = {"start", OF(QUERY_STATS) | OF(QUERY_TOP), OF(QUERY_STATS) | OF(QUERY_TOP), NULL},
+    [END] = {"end", OF(QUERY_STATS) | OF(QUERY_TOP), OF(QUERY_STATS) | OF(QUERY_TOP), NULL},
+    [CONSISTENCY] = {"consistency", OF(QUERY_STATS) | OF(QUERY_TOP), 0,
+                     "must be one of eventual, complete, final"},
+    [FILL] = {"fill", OF(QUERY_STATS), 0, "must be one of zero, none"},
+    [LIMIT] = {"limit", OF(QUERY_TOP) | OF(QUERY_ADS), 0, "must be a whole number from 1 to 1000"},
+    [PREFIX] = {"prefix", OF(QUERY_ADS), 0, NULL},
+    [CURSOR] = {"cursor", OF(QUERY_ADS), 0, "must be the `next` of an earlier answer"},
 };
 
 static bool PRINTF_LIKE(3, 4)
@@ -145,6 +149,23 @@ static bool take_cursor(const char *word, struct query *out)
     return out->has_cursor;
 }
 
+static bool take_fill(const char *word, struct query *out)
+{
+    out->fill_none = strcmp(word, "none") == 0;
+    return out->fill_none || strcmp(word, "zero") == 0;
+}
+
+static bool take_consistency(const char *word, struct query *out)
+{
+    static const char *const words[] = {
+        [QUERY_EVENTUAL] = "eventual", [QUERY_COMPLETE] = "complete", [QUERY_FINAL] = "final"};
+    unsigned i = 0;
+    while (i < countof(words) && strcmp(words[i], word) != 0)
+        i++;
+    out->consistency = (enum query_consistency)i;
+    return i < countof(words);
+}
+
 static bool take_word(const char *text, size_t length, enum parameter parameter, struct query *out,
                       struct query_fault *fault)
 {
@@ -156,29 +177,20 @@ static bool take_word(const char *text, size_t length, enum parameter parameter,
     word[used == SIZE_MAX ? 0 : used] = '\0';
     if (used != SIZE_MAX && strlen(word) != used)
         word[0] = '\0'; /* an encoded NUL */
+    bool known;
     if (parameter == WINDOW)
-        return minute_window_parse(word, &out->window) ||
-               refuse(fault, name, "must be one of 1m, 5m, 1h, 1d");
-    if (parameter == FILL) {
-        out->fill_none = strcmp(word, "none") == 0;
-        return out->fill_none || strcmp(word, "zero") == 0 ||
-               refuse(fault, name, "must be one of zero, none");
-    }
-    if (parameter == LIMIT)
-        return take_limit(word, out) ||
-               refuse(fault, name, "must be a whole number from 1 to %u", LIMIT_MAX);
-    if (parameter == CURSOR)
-        return take_cursor(word, out) ||
-               refuse(fault, name, "must be the `next` of an earlier answer");
-    if (strcmp(word, "eventual") == 0)
-        out->consistency = QUERY_EVENTUAL;
-    else if (strcmp(word, "complete") == 0)
-        out->consistency = QUERY_COMPLETE;
-    else if (strcmp(word, "final") == 0)
-        out->consistency = QUERY_FINAL;
+        known = minute_window_parse(word, &out->window);
+    else if (parameter == FILL)
+        known = take_fill(word, out);
+    else if (parameter == LIMIT)
+        known = take_limit(word, out);
+    else if (parameter == CURSOR)
+        known = take_cursor(word, out);
     else
-        return refuse(fault, name, "must be one of eventual, complete, final");
-    return true;
+        known = take_consistency(word, out);
+    if (!known)
+        (void)refuse(fault, name, "%s", parameters[parameter].rule);
+    return known;
 }
 
 /* Unix seconds or RFC 3339; alignment is asked for later, with the window. */
@@ -191,11 +203,13 @@ static bool take_time(const char *text, size_t length, const char *name, uint64_
     size_t used = 0;
     if (!decode(text, length, name, digits, sizeof(digits), &used, fault))
         return false;
-    if (used != SIZE_MAX && used > 4 && digits[4] == '-')
-        return query_time_rfc3339(span_of(digits, used), out_s) ||
-               refuse(fault, name,
+    if (used != SIZE_MAX && used > 4 && digits[4] == '-') {
+        if (query_time_rfc3339(span_of(digits, used), out_s))
+            return true;
+        return refuse(fault, name,
                       "must be Unix seconds or an RFC 3339 time of whole seconds from 1970 on, as "
                       "2026-01-31T00:00:00Z or 2026-01-31T01:00:00%%2B01:00");
+    }
     uint64_t value = 0;
     bool integer = used > 0;
     for (size_t i = 0; used != SIZE_MAX && i < used && integer; i++) {
@@ -281,24 +295,13 @@ static bool take_pair(enum query_route route, const char *text, size_t length,
     if (seen[parameter])
         return refuse(fault, name, "must be given once");
     seen[parameter] = true;
-    switch (parameter) {
-    case AD_ID:
+    if (parameter == AD_ID)
         return take_id(value, value_length, name, out->ad_id, &out->ad_id_length, fault);
-    case PREFIX:
+    if (parameter == PREFIX)
         return take_id(value, value_length, name, out->prefix, &out->prefix_length, fault);
-    case WINDOW:
-    case CONSISTENCY:
-    case FILL:
-    case LIMIT:
-    case CURSOR:
-        return take_word(value, value_length, parameter, out, fault);
-    case START:
-    case END:
+    if (parameter == START || parameter == END)
         return take_time(value, value_length, name, &times[parameter - START], fault);
-    case PARAMETERS:
-        break;
-    }
-    return false;
+    return take_word(value, value_length, parameter, out, fault);
 }
 
 bool query_parse_for(enum query_route route, const char *text, struct query *out,

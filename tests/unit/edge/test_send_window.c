@@ -161,3 +161,75 @@ Test(send_window, an_older_line_is_over_when_every_reader_knows_its_end)
     send_window_floor(&w, 1, &beyond, false, 0, &bytes);
     cr_assert(send_window_over(&w), "beyond the end means all");
 }
+
+Test(send_window, a_refusal_behind_an_answer_takes_only_what_is_unanswered_along)
+{
+    struct send_window w = given(0, 40, 1);
+    send_window_sent(&w, 1, 10, 100, true);
+    send_window_sent(&w, 2, 20, 50, false);
+    send_window_sent(&w, 3, 30, 25, true);
+    send_window_sent(&w, 4, 40, 12, true);
+    send_window_acked(&w, 3); /* stored, behind two that are under way */
+    cr_assert_not(send_window_open(&w, false));
+
+    cr_assert_eq(send_window_failed(&w, 99), 0, "a token of nothing");
+    cr_assert_eq(send_window_failed(&w, 3), 0, "answered before");
+    cr_assert_eq(send_window_failed(&w, 2), 62, "the answered one had left already");
+    cr_assert_eq(w.next, 10);
+    cr_assert_eq(w.flight_count, 1);
+    cr_assert_eq(send_window_acked(&w, 1), 100);
+    cr_assert_eq(w.acked, 10);
+}
+
+Test(send_window, small_ones_that_were_answered_hold_nothing_back)
+{
+    struct send_window w = given(0, 30, 1);
+    send_window_sent(&w, 1, 10, 100, true);
+    send_window_sent(&w, 2, 20, 50, false);
+    cr_assert_not(send_window_open(&w, false));
+    send_window_acked(&w, 2); /* waits for the one before, but is no longer under way */
+    cr_assert_eq(w.flight_count, 2);
+    cr_assert(send_window_open(&w, false));
+}
+
+Test(send_window, a_refusal_of_what_was_consumed_meanwhile_sends_nothing_again)
+{
+    struct send_window w = given(0, 30, 1);
+    send_window_sent(&w, 1, 10, 100, true);
+    send_window_sent(&w, 2, 20, 50, true);
+    send_window_trimmed(&w, 10);
+    cr_assert_eq(send_window_failed(&w, 1), 100);
+    cr_assert_eq(w.next, 20);
+    cr_assert_eq(w.flight_count, 1);
+    /* Half consumed: only the rest goes out again. */
+    send_window_trimmed(&w, 15);
+    cr_assert_eq(send_window_failed(&w, 2), 50);
+    cr_assert_eq(w.next, 15);
+}
+
+/* A gap that a reader reports while what it lacks was never sent from here: nothing to go back to.
+ */
+Test(send_window, a_gap_beyond_what_was_sent_is_no_reason_to_go_back)
+{
+    struct send_window w = given(0, 30, 1);
+    send_window_sent(&w, 1, 10, 100, true);
+    cr_assert_not(floor_of(&w, 0, 10, true, 0));
+    cr_assert_not(floor_of(&w, 0, 20, true, 0));
+    cr_assert_eq(w.next, 10);
+}
+
+Test(send_window, a_line_is_over_by_every_reader_s_word_and_no_other)
+{
+    struct send_window w;
+    uint32_t bytes;
+    send_window_init(&w, 0, 10, false, 1);
+    struct send_reader done = {.store_id = 7, .floor = 10, .finished = true};
+    send_window_floor(&w, 0, &done, false, 0, &bytes);
+    cr_assert_not(send_window_over(&w), "more may be numbered");
+    send_window_init(&w, 0, 10, true, 2);
+    send_window_floor(&w, 0, &done, false, 0, &bytes);
+    cr_assert_not(send_window_over(&w), "one was never heard");
+    done.floor = 9;
+    send_window_floor(&w, 1, &done, false, 0, &bytes);
+    cr_assert_not(send_window_over(&w), "an end below the end is none");
+}

@@ -48,6 +48,7 @@ Test(global_http_admin, the_page_shows_what_the_merger_did)
     view.minutes_held = 4;
     view.regions[1].counted = 77;
     view.regions[1].watermark_ms = 1700000000999;
+    view.regions[1].unexplained = 2;
     counters.plain_http_total = 5;
     global_http_admin_show(admin, &view);
 
@@ -56,9 +57,11 @@ Test(global_http_admin, the_page_shows_what_the_merger_did)
     static const char *const lines[] = {
         "\ntributary_global_partials_total 12\n",
         "\ntributary_global_damaged_total 3\n",
-        "\ntributary_global_minutes_held 4\n",
+        "\ntributary_global_minute_windows_held 4\n",
         "\ntributary_global_region_counted{region=\"eu\"} 77\n",
         "\ntributary_global_region_counted{region=\"us\"} 0\n",
+        "\ntributary_global_region_unexplained{region=\"eu\"} 2\n",
+        "\ntributary_global_region_unexplained{region=\"us\"} 0\n",
         "\ntributary_global_region_watermark_seconds{region=\"eu\"} 1700000000\n",
         "\ntributary_global_watermark_lag_seconds{region=\"eu\"} ",
         "\ntributary_global_h2_plain_http_total 5\n",

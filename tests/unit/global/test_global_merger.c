@@ -29,6 +29,7 @@ Test(global_merger, clicks_of_all_regions_add_up_and_a_closed_minute_is_complete
     cr_assert_eq(view.regions[0].counted, 3);
     cr_assert_eq(view.regions[0].duplicate, 1);
     cr_assert_eq(view.regions[1].counted, 4);
+    cr_assert_eq(view.regions[0].unexplained, 0);
     cr_assert_eq(view.mismatches, 0);
     cr_assert_eq(view.minutes_wanted, 0);
 }
@@ -52,6 +53,19 @@ Test(global_merger, a_second_replica_of_the_same_clicks_changes_nothing)
     given_expect(w, ad, GIVEN_MINUTE, 5, true);
     cr_assert_eq(given_view(w).regions[0].counted, 5);
     given_replica_free(twin);
+}
+
+Test(global_merger, no_excess_of_one_replica_explains_the_lack_of_another)
+{
+    given_click(r[0][0], given_ad(0, 0), GIVEN_MINUTE, 1, 5, 0);
+    given_click(r[0][1], given_ad(1, 0), GIVEN_MINUTE, 1, 5, 0);
+    r[0][0]->folded += 2; /* two that are nowhere */
+    r[0][1]->folded -= 3; /* three that were never there */
+    cut_all();
+    run();
+
+    cr_assert_eq(given_view(w).regions[0].unexplained, 5);
+    cr_assert_eq(given_view(w).regions[1].unexplained, 0);
 }
 
 Test(global_merger, one_region_that_was_never_heard_keeps_every_minute_open)

@@ -110,8 +110,9 @@ Test(global_tokens, a_file_that_turns_bad_leaves_the_tokens_and_is_told_once)
     open_book();
 
     (void)scratch_file(folder, "tokens", "v1 half a li", 0600);
+    cr_assert_not(global_tokens_are_stale(tokens));
     cr_assert_not(look_at_a_bad_file());
-    cr_assert(holds(&token));
+    cr_assert(holds(&token) && global_tokens_are_stale(tokens));
     cr_assert_eq(unlink(book.path), 0);
     cr_assert_not(look_at_a_bad_file());
     cr_assert(holds(&token));
@@ -124,7 +125,7 @@ Test(global_tokens, a_file_that_turns_bad_leaves_the_tokens_and_is_told_once)
     struct tokens_given_token other = tokens_given_add(&book, "x", TOKEN_STATS_READ, 0, 0);
     tokens_given_write(&book);
     cr_assert(global_tokens_look(tokens, false));
-    cr_assert(holds(&token) && holds(&other));
+    cr_assert(holds(&token) && holds(&other) && !global_tokens_are_stale(tokens));
 }
 
 Test(global_tokens, a_token_lives_until_its_pin_is_given_back)

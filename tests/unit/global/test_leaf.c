@@ -107,3 +107,25 @@ Test(leaf, every_table_has_a_name_of_its_own)
             cr_assert_str_neq(leaf_table_names[i], leaf_table_names[j]);
     }
 }
+
+Test(leaf, a_key_of_another_shape_is_no_key)
+{
+    uint8_t bytes[64] = {0};
+    char name[LIMIT_READER_NAME_BYTES + 1];
+    uint64_t what;
+    uint32_t hour;
+    uint16_t region, partition;
+    uint8_t kind;
+    for (size_t length = 0; length < sizeof(bytes); length++) {
+        struct span key = span_of(bytes, length);
+        cr_assert_eq(leaf_page_of_key(key, &what, &hour), length == 12, "%zu", length);
+        cr_assert_eq(leaf_sketch_of_key(key, &what, &hour), length == 16, "%zu", length);
+        cr_assert_eq(leaf_hour_of_key(key, &region, &partition, &hour), length == 8, "%zu", length);
+        cr_assert_eq(leaf_region_of_key(key, &region), length == 2, "%zu", length);
+        cr_assert_eq(leaf_partition_of_key(key, &region, &partition), length == 4, "%zu", length);
+        cr_assert_eq(leaf_replica_of_key(key, &region, &partition, name),
+                     length >= 5 && length <= 4 + LIMIT_READER_NAME_BYTES, "%zu", length);
+        cr_assert_eq(leaf_want_of_key(key, &region, &partition, &kind, &what), length == 13, "%zu",
+                     length);
+    }
+}

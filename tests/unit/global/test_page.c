@@ -147,3 +147,27 @@ Test(page, a_usual_row_costs_at_most_eight_bytes)
     buf_done(&bytes);
     page_done(&p);
 }
+
+Test(page, rows_out_of_order_or_twice_are_refused)
+{
+    struct page p = {0}, back = {0};
+    struct buf one = {0}, two = {0};
+    bool made;
+    page_at(&p, 1, 2, 30, &made)->counted = 5;
+    page_put(&p, &one);
+    cr_assert_eq(one.data[0], 1, "one group");
+
+    buf_put_varint(&two, 2); /* the same group twice: the same row twice */
+    buf_put(&two, one.data + 1, one.length - 1);
+    buf_put(&two, one.data + 1, one.length - 1);
+    cr_assert_eq(page_read(&back, buf_span(&two)), ERR_FORMAT);
+    cr_assert_eq(back.count, 0);
+
+    two.data[two.length - (one.length - 1)] = 3; /* of another region behind it: two rows */
+    cr_assert_eq(page_read(&back, buf_span(&two)), ERR_OK);
+    cr_assert_eq(back.count, 2);
+    page_done(&p);
+    page_done(&back);
+    buf_done(&one);
+    buf_done(&two);
+}

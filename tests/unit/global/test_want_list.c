@@ -107,3 +107,15 @@ Test(want_list, asking_again_for_the_same_changes_nothing)
     cr_assert_str_eq(want_list_find(&list, 1, 0, WANT_LIST_MINUTE, 5)->replica, "b");
     cr_assert_null(want_list_find(&list, 1, 0, WANT_LIST_NAME, 5));
 }
+
+Test(want_list, what_is_held_may_be_held_again_by_another_and_what_is_due_is_due_now)
+{
+    cr_assert_eq(want_list_idle_ms(&list, 0), UINT32_MAX, "nothing is wanted");
+    cr_assert(add(1, 0, 5, "a", true, 1000));
+    cr_assert(add(1, 0, 5, "b", true, 9000), "of another replica now");
+    cr_assert_not(add(1, 0, 5, "b", true, 9000));
+    cr_assert_eq(want_list_idle_ms(&list, 5000), UINT32_MAX, "held: not asked");
+    cr_assert(add(1, 0, 5, "b", false, 3000));
+    cr_assert_eq(want_list_idle_ms(&list, 2000), 1000);
+    cr_assert_eq(want_list_idle_ms(&list, 5000), 0, "overdue");
+}

@@ -156,3 +156,20 @@ Test(click, the_golden_row_is_still_written_and_read)
     buf_done(&b);
     buf_done(&golden);
 }
+
+Test(click, each_text_is_bounded_by_itself)
+{
+    static char long_text[LIMIT_USER_AGENT_BYTES + 1];
+    struct click good = {.ad_id = span_of_text("a"), .user_id = span_of_text("u")};
+    cr_assert(click_is_bounded(&good));
+    struct click bad[] = {good, good, good, good, good, good, good};
+    bad[0].ad_id.length = 0;
+    bad[1].ad_id = span_of(long_text, LIMIT_ID_BYTES + 1);
+    bad[2].user_id.length = 0;
+    bad[3].user_id = span_of(long_text, LIMIT_ID_BYTES + 1);
+    bad[4].click_id = span_of(long_text, LIMIT_ID_BYTES + 1);
+    bad[5].ip_address = span_of(long_text, LIMIT_IP_TEXT_BYTES + 1);
+    bad[6].user_agent = span_of(long_text, LIMIT_USER_AGENT_BYTES + 1);
+    for (unsigned i = 0; i < countof(bad); i++)
+        cr_assert_not(click_is_bounded(&bad[i]), "text %u", i);
+}
