@@ -5,12 +5,18 @@
 #include <math.h>
 #include <stdlib.h>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #define RANK_BITS   (64 - HLL_P)    /* hash bits that make the rank: 52 */
 #define RANK_MAX    (RANK_BITS + 1) /* all of them zero: 53 */
 #define TOKEN_SHIFT 20
 #define TOKEN_RANK  0x3fu
-#define KIND_TOKENS 0x01
-#define KIND_DENSE  0x02
+/* What the allocator adds to a block (glibc, 64 bits); only accounts and sizes rest on it. */
+#define HEAP_HEAD_BYTES 8u
+#define KIND_TOKENS     0x01
+#define KIND_DENSE      0x02
 
 _Static_assert(HLL_P + TOKEN_SHIFT == 32, "the register index fills the top of a token");
 _Static_assert(RANK_MAX <= TOKEN_RANK, "a rank fits its token bits");
@@ -33,23 +39,37 @@ static uint8_t token_rank(uint32_t token)
     return (uint8_t)(token & TOKEN_RANK);
 }
 
+static void free_heap(struct hll *h)
+{
+    if (hll_is_dense(h))
+        free(h->registers);
+    else if (h->token_capacity != 0)
+        free(h->tokens);
+}
+
 void hll_done(struct hll *h)
 {
-    free(h->tokens);
-    free(h->registers);
+    free_heap(h);
     *h = (struct hll){0};
 }
 
 void hll_clear(struct hll *h)
 {
-    free(h->registers);
-    h->registers = NULL;
+    if (hll_is_dense(h))
+        hll_done(h);
     h->token_count = 0;
 }
 
 bool hll_is_empty(const struct hll *h)
 {
-    return h->registers == NULL && h->token_count == 0;
+    return !hll_is_dense(h) && h->token_count == 0;
+}
+
+size_t hll_heap_bytes(const struct hll *h)
+{
+    if (hll_is_dense(h))
+        return HLL_REGISTERS + HEAP_HEAD_BYTES;
+    return h->token_capacity == 0 ? 0 : h->token_capacity * sizeof(uint32_t) + HEAP_HEAD_BYTES;
 }
 
 static bool raise_register(uint8_t *registers, uint32_t index, uint8_t rank)
@@ -62,59 +82,86 @@ static bool raise_register(uint8_t *registers, uint32_t index, uint8_t rank)
 
 static void grow_dense(struct hll *h)
 {
-    CHECK(h->registers == NULL);
-    h->registers = base_zalloc(HLL_REGISTERS, 1);
+    CHECK(!hll_is_dense(h));
+    uint8_t *registers = base_zalloc(HLL_REGISTERS, 1);
+    const uint32_t *tokens = hll_tokens(h);
     for (uint32_t i = 0; i < h->token_count; i++)
-        h->registers[token_index(h->tokens[i])] = token_rank(h->tokens[i]);
-    free(h->tokens);
-    h->tokens = NULL;
-    h->token_count = 0;
-    h->token_capacity = 0;
+        registers[token_index(tokens[i])] = token_rank(tokens[i]);
+    free_heap(h);
+    *h = (struct hll){.token_capacity = HLL_DENSE};
+    h->registers = registers;
 }
 
-static void grow_tokens(struct hll *h)
+/* Sizes that leave nothing of the allocator's 16-byte steps unused, each half as large again. */
+static uint16_t next_capacity(uint16_t capacity)
 {
-    if (h->token_count < h->token_capacity)
-        return;
-    h->token_capacity = h->token_capacity == 0 ? 4 : h->token_capacity * 2;
-    h->tokens = base_realloc(h->tokens, h->token_capacity * sizeof(*h->tokens));
+    size_t wanted = capacity == 0 ? 2 * HLL_TOKENS_INSIDE : capacity + capacity / 2u + 1u;
+    size_t bytes = (wanted * sizeof(uint32_t) + HEAP_HEAD_BYTES + 15) & ~(size_t)15;
+    size_t fits = (bytes - HEAP_HEAD_BYTES) / sizeof(uint32_t);
+    return (uint16_t)(fits < HLL_TOKENS_MAX ? fits : HLL_TOKENS_MAX);
+}
+
+/* Room for one more. */
+static uint32_t *room_for_token(struct hll *h)
+{
+    if (h->token_capacity == 0) {
+        if (h->token_count < HLL_TOKENS_INSIDE)
+            return h->words + 1;
+        uint16_t capacity = next_capacity(0);
+        uint32_t *tokens = base_alloc(capacity * sizeof(*tokens));
+        memcpy(tokens, h->words + 1, HLL_TOKENS_INSIDE * sizeof(*tokens));
+        h->tokens = tokens;
+        h->token_capacity = capacity;
+    } else if (h->token_count == h->token_capacity) {
+        h->token_capacity = next_capacity(h->token_capacity);
+        h->tokens = base_realloc(h->tokens, h->token_capacity * sizeof(*h->tokens));
+    }
+    return h->tokens;
+}
+
+/* The place of the first token whose register is not below; without a branch to guess, because the
+ * answer is a coin's throw each time. */
+static uint32_t place_of(const uint32_t *tokens, uint32_t count, uint32_t index)
+{
+    const uint32_t least = index << TOKEN_SHIFT;
+    const uint32_t *base = tokens;
+    while (count > 1) {
+        uint32_t half = count / 2;
+        base += base[half - 1] < least ? half : 0;
+        count -= half;
+    }
+    return (uint32_t)(base - tokens) + (count == 1 && *base < least);
 }
 
 /* Dense exactly when more than HLL_TOKENS_MAX registers are in use. That number only grows and
  * depends on the set alone, so the form does too, whatever the order of arrival. */
 static bool add_token(struct hll *h, uint32_t token)
 {
-    if (h->registers != NULL)
+    if (hll_is_dense(h))
         return raise_register(h->registers, token_index(token), token_rank(token));
 
-    uint32_t low = 0, high = h->token_count;
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        if (token_index(h->tokens[middle]) < token_index(token))
-            low = middle + 1;
-        else
-            high = middle;
-    }
+    uint32_t *tokens = h->token_capacity == 0 ? h->words + 1 : h->tokens;
+    uint32_t at = place_of(tokens, h->token_count, token_index(token));
+    bool is_there = at < h->token_count && token_index(tokens[at]) == token_index(token);
 #ifdef TRIBUTARY_BREAK_SKETCH_ADDED
-    if (low < h->token_count && token_index(h->tokens[low]) == token_index(token) &&
-        token_rank(h->tokens[low]) + token_rank(token) <= RANK_MAX) {
-        h->tokens[low] += token_rank(token);
+    if (is_there && token_rank(tokens[at]) + token_rank(token) <= RANK_MAX) {
+        tokens[at] += token_rank(token);
         return true;
     }
 #endif
-    if (low < h->token_count && token_index(h->tokens[low]) == token_index(token)) {
-        if (h->tokens[low] >= token)
+    if (is_there) {
+        if (tokens[at] >= token)
             return false;
-        h->tokens[low] = token;
+        tokens[at] = token;
         return true;
     }
     if (h->token_count == HLL_TOKENS_MAX) {
         grow_dense(h);
         return raise_register(h->registers, token_index(token), token_rank(token));
     }
-    grow_tokens(h);
-    memmove(h->tokens + low + 1, h->tokens + low, (h->token_count - low) * sizeof(*h->tokens));
-    h->tokens[low] = token;
+    tokens = room_for_token(h);
+    memmove(tokens + at + 1, tokens + at, (h->token_count - at) * sizeof(*tokens));
+    tokens[at] = token;
     h->token_count++;
     return true;
 }
@@ -124,22 +171,50 @@ bool hll_add(struct hll *h, uint64_t user_hash)
     return add_token(h, token_of(user_hash));
 }
 
+bool hll_raise_portable(uint8_t target[HLL_REGISTERS], const uint8_t source[HLL_REGISTERS])
+{
+    bool changed = false;
+    for (uint32_t i = 0; i < HLL_REGISTERS; i++)
+        changed |= raise_register(target, i, source[i]);
+    return changed;
+}
+
+#if defined(__SSE2__)
+bool hll_raise_sse2(uint8_t target[HLL_REGISTERS], const uint8_t source[HLL_REGISTERS])
+{
+    __m128i same = _mm_set1_epi8(-1);
+    for (uint32_t i = 0; i < HLL_REGISTERS; i += sizeof(__m128i)) {
+        __m128i before = _mm_loadu_si128((const __m128i_u *)(target + i));
+        __m128i other = _mm_loadu_si128((const __m128i_u *)(source + i));
+        __m128i after = _mm_max_epu8(before, other);
+        same = _mm_and_si128(same, _mm_cmpeq_epi8(before, after));
+        _mm_storeu_si128((__m128i_u *)(target + i), after);
+    }
+    return _mm_movemask_epi8(same) != 0xffff;
+}
+#else
+bool hll_raise_sse2(uint8_t target[HLL_REGISTERS], const uint8_t source[HLL_REGISTERS])
+{
+    return hll_raise_portable(target, source);
+}
+#endif
+
 bool hll_merge(struct hll *target, const struct hll *source)
 {
     if (target == source)
         return false;
     bool changed = false;
-    if (source->registers == NULL) {
+    if (!hll_is_dense(source)) {
+        const uint32_t *tokens = hll_tokens(source);
         for (uint32_t i = 0; i < source->token_count; i++)
-            changed |= add_token(target, source->tokens[i]);
+            changed |= add_token(target, tokens[i]);
         return changed;
     }
-    if (target->registers == NULL) {
+    if (!hll_is_dense(target)) {
         grow_dense(target);
         changed = true; /* the source alone has more registers in use than tokens can hold */
     }
-    for (uint32_t i = 0; i < HLL_REGISTERS; i++)
-        changed |= raise_register(target->registers, i, source->registers[i]);
+    changed |= hll_raise_sse2(target->registers, source->registers);
     return changed;
 }
 
@@ -178,13 +253,14 @@ uint64_t hll_estimate(const struct hll *h)
     if (hll_is_empty(h))
         return 0;
     uint32_t histogram[RANK_MAX + 1] = {0};
-    if (h->registers != NULL) {
+    if (hll_is_dense(h)) {
         for (uint32_t i = 0; i < HLL_REGISTERS; i++)
             histogram[h->registers[i]]++;
     } else {
+        const uint32_t *tokens = hll_tokens(h);
         histogram[0] = HLL_REGISTERS - h->token_count;
         for (uint32_t i = 0; i < h->token_count; i++)
-            histogram[token_rank(h->tokens[i])]++;
+            histogram[token_rank(tokens[i])]++;
     }
 
     const double m = HLL_REGISTERS;
@@ -203,16 +279,17 @@ void hll_put(const struct hll *h, struct buf *out)
 {
     if (hll_is_empty(h))
         return;
-    if (h->registers != NULL) {
+    if (hll_is_dense(h)) {
         buf_put_u8(out, KIND_DENSE);
         buf_put(out, h->registers, HLL_REGISTERS);
         return;
     }
     buf_put_u8(out, KIND_TOKENS);
+    const uint32_t *tokens = hll_tokens(h);
     uint32_t previous = 0;
     for (uint32_t i = 0; i < h->token_count; i++) {
-        buf_put_varint(out, h->tokens[i] - previous);
-        previous = h->tokens[i];
+        buf_put_varint(out, tokens[i] - previous);
+        previous = tokens[i];
     }
 }
 
@@ -252,10 +329,14 @@ static enum err read_tokens(struct reader *r, struct hll *out)
     }
     if (count == 0)
         return ERR_TRUNCATED;
+    out->token_count = (uint16_t)count;
+    if (count <= HLL_TOKENS_INSIDE) {
+        memcpy(out->words + 1, tokens, count * sizeof(*tokens));
+        return ERR_OK;
+    }
     out->tokens = base_alloc(count * sizeof(*tokens));
     memcpy(out->tokens, tokens, count * sizeof(*tokens));
-    out->token_count = count;
-    out->token_capacity = count;
+    out->token_capacity = (uint16_t)count;
     return ERR_OK;
 }
 
@@ -274,6 +355,7 @@ static enum err read_dense(struct reader *r, struct hll *out)
     }
     if (used <= HLL_TOKENS_MAX)
         return ERR_FORMAT; /* tokens would have held it */
+    out->token_capacity = HLL_DENSE;
     out->registers = base_alloc(HLL_REGISTERS);
     memcpy(out->registers, registers.data, HLL_REGISTERS);
     return ERR_OK;

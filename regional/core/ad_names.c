@@ -6,23 +6,24 @@
 
 static uint32_t home_of(const struct ad_names *names, uint64_t ad_hash)
 {
-    return (uint32_t)(ad_hash >> 32) & (names->capacity - 1);
+    /* Scaled, not masked, so that any capacity will do. From low bits: the high ones choose the
+     * partition. */
+    return (uint32_t)(((ad_hash & UINT32_MAX) * 0x9E3779B1u & UINT32_MAX) * names->capacity >> 32);
 }
 
 static uint32_t place_of(const struct ad_names *names, uint64_t ad_hash)
 {
     uint32_t at = home_of(names, ad_hash);
     while (names->places[at] != NULL && names->places[at]->ad_hash != ad_hash)
-        at = (at + 1) & (names->capacity - 1);
+        at = at + 1 == names->capacity ? 0 : at + 1;
     return at;
 }
 
 static void grow(struct ad_names *names)
 {
-    struct ad_names wider = {.capacity = names->capacity == 0 ? 64 : names->capacity * 2,
-                             .used = names->used,
-                             .due = names->due};
-    CHECK(wider.capacity != 0);
+    CHECK(names->capacity <= UINT32_MAX / 2);
+    struct ad_names wider = *names;
+    wider.capacity = names->capacity == 0 ? 64 : names->capacity / 2 * 3;
     wider.places = base_zalloc(wider.capacity, sizeof(*wider.places));
     for (uint32_t i = 0; i < names->capacity; i++) {
         if (names->places[i] != NULL)
@@ -45,15 +46,40 @@ struct ad_name *ad_names_find(const struct ad_names *names, uint64_t ad_hash)
     return names->capacity == 0 ? NULL : names->places[place_of(names, ad_hash)];
 }
 
+/* Blocks as the allocator rounds them (glibc, 64 bits). */
+static size_t heap_bytes(size_t bytes)
+{
+    return (bytes + 8 + 15) & ~(size_t)15;
+}
+
+uint64_t ad_names_bytes(const struct ad_names *names)
+{
+    return names->name_bytes + names->capacity * sizeof(struct ad_name *);
+}
+
+void ad_names_prefetch_place(const struct ad_names *names, uint64_t ad_hash)
+{
+    if (names->capacity > 0)
+        __builtin_prefetch(&names->places[home_of(names, ad_hash)]);
+}
+
+void ad_names_prefetch(const struct ad_names *names, uint64_t ad_hash)
+{
+    if (names->capacity > 0)
+        __builtin_prefetch(names->places[home_of(names, ad_hash)], 1);
+}
+
 struct ad_name *ad_names_hold(struct ad_names *names, uint64_t ad_hash, struct span ad_id)
 {
     CHECK(ad_id.length >= 1 && ad_id.length <= LIMIT_ID_BYTES);
-    if ((uint64_t)names->used * 2 >= names->capacity)
+    if ((uint64_t)names->used * 8 >= (uint64_t)names->capacity * 5)
         grow(names);
     uint32_t at = place_of(names, ad_hash);
     struct ad_name *name = names->places[at];
     if (name == NULL) {
-        name = base_zalloc(1, sizeof(*name));
+        size_t bytes = offsetof(struct ad_name, text) + ad_id.length;
+        name = base_zalloc(1, bytes);
+        names->name_bytes += heap_bytes(bytes);
         name->ad_hash = ad_hash;
         name->length = (uint8_t)ad_id.length;
         name->day = UINT32_MAX;
@@ -70,7 +96,6 @@ struct ad_name *ad_names_hold(struct ad_names *names, uint64_t ad_hash, struct s
 void ad_names_release(struct ad_names *names, uint64_t ad_hash)
 {
     CHECK(names->capacity > 0);
-    uint32_t mask = names->capacity - 1;
     uint32_t hole = place_of(names, ad_hash);
     struct ad_name *name = names->places[hole];
     CHECK(name != NULL && name->rows > 0);
@@ -78,13 +103,17 @@ void ad_names_release(struct ad_names *names, uint64_t ad_hash)
         return;
     /* A due name belongs to a changed row, and changed rows are not retired. */
     CHECK(!name->due);
+    names->name_bytes -= heap_bytes(offsetof(struct ad_name, text) + name->length);
     free(name);
     names->places[hole] = NULL;
     names->used--;
-    for (uint32_t at = (hole + 1) & mask; names->places[at] != NULL; at = (at + 1) & mask) {
+    const uint32_t capacity = names->capacity;
+    for (uint32_t at = (hole + 1) % capacity; names->places[at] != NULL; at = (at + 1) % capacity) {
         uint32_t home = home_of(names, names->places[at]->ad_hash);
+        uint32_t from_home = at >= home ? at - home : at + capacity - home;
+        uint32_t from_hole = at >= hole ? at - hole : at + capacity - hole;
         /* Move back whatever the hole would hide from its home. */
-        if (((at - home) & mask) >= ((at - hole) & mask)) {
+        if (from_home >= from_hole) {
             names->places[hole] = names->places[at];
             names->places[at] = NULL;
             hole = at;

@@ -15,7 +15,7 @@ struct ad_name {
     uint32_t day;       /* UTC day of stream time for which the name was announced */
     bool due;           /* goes into the next partial */
     uint8_t length;
-    char text[LIMIT_ID_BYTES];
+    char text[]; /* length bytes */
 };
 
 /* Zero-initialised is empty and valid. */
@@ -23,7 +23,14 @@ struct ad_names {
     struct ad_name **places;
     uint32_t capacity, used;
     uint32_t due;
+    uint64_t name_bytes; /* of the names; the places come on top */
 };
+
+/* Memory held. */
+uint64_t ad_names_bytes(const struct ad_names *names);
+/* Asks the processor for the place of a name, and then, when that has come, for the name. */
+void ad_names_prefetch_place(const struct ad_names *names, uint64_t ad_hash);
+void ad_names_prefetch(const struct ad_names *names, uint64_t ad_hash);
 
 void ad_names_done(struct ad_names *names);
 

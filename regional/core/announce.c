@@ -5,7 +5,8 @@
 
 #include <stdlib.h>
 
-#define ROW_BYTES      64 /* bound of one row without its sketch, as varints */
+#define ROW_BYTES      64u /* bound of one row without its sketch, as varints */
+#define NAME_BYTES     10u /* of a name without its text, at least */
 #define EDGE_BYTES     64
 #define EDGE_RECENT_MS (3600 * 1000ULL)
 /* Minutes told again because late clicks changed them, in one partial, at most. */
@@ -16,6 +17,10 @@ _Static_assert(ANNOUNCE_BODY_BYTES + ANNOUNCE_EDGE_BYTES + HLL_BYTES_MAX <=
                "a draft fits its message, compressed or not");
 _Static_assert(ANNOUNCE_CLOSING_MAX + ANNOUNCE_SLICE + CHANGED_MAX <= LIMIT_PARTIAL_TOTALS,
                "the totals of one partial fit");
+
+_Static_assert(ANNOUNCE_BODY_BYTES / ROW_BYTES < LIMIT_PARTIAL_ROWS &&
+                   ANNOUNCE_BODY_BYTES / NAME_BYTES < LIMIT_PARTIAL_ROWS,
+               "a draft is full of bytes before it is full of rows or names");
 
 struct draft {
     struct fold *fold;
@@ -170,7 +175,7 @@ static void add_name(struct draft *d, const struct ad_name *name)
         d->names = base_realloc(d->names, d->name_capacity * sizeof(*d->names));
     }
     d->names[d->name_count++] = (struct partial_name){name->ad_hash, ad_names_text(name)};
-    d->bytes += 8 + 2 + (size_t)name->length;
+    d->bytes += NAME_BYTES + name->length;
 }
 
 static void add_total(struct draft *d, uint32_t minute)
@@ -190,8 +195,7 @@ static void add_total(struct draft *d, uint32_t minute)
 
 static void make_room(struct draft *d)
 {
-    if (d->bytes >= ANNOUNCE_BODY_BYTES || d->row_count >= LIMIT_PARTIAL_ROWS ||
-        d->name_count >= LIMIT_PARTIAL_ROWS)
+    if (d->bytes >= ANNOUNCE_BODY_BYTES)
         close_message(d, d->whole, false);
 }
 
@@ -322,8 +326,7 @@ static size_t minute_bytes_max(const struct minute_table *t)
     size_t bytes = 0;
     for (uint32_t r = 0; t != NULL && r < t->row_count; r++) {
         const struct hll *h = &t->rows[r].users;
-        bytes +=
-            ROW_BYTES + (h->registers != NULL ? HLL_BYTES_MAX : 1 + 5 * (size_t)h->token_count);
+        bytes += ROW_BYTES + (hll_is_dense(h) ? HLL_BYTES_MAX : 1 + 5 * (size_t)h->token_count);
     }
     return bytes;
 }
@@ -358,10 +361,8 @@ void announce_whole(struct fold *f, const struct announce_identity *who, const u
             continue;
         struct minute_table *t = horizon_find(&f->horizon, minutes[i]);
         size_t bytes = minute_bytes_max(t);
-        bool is_large =
-            t != NULL && (bytes > ANNOUNCE_BODY_BYTES || t->row_count > LIMIT_PARTIAL_ROWS);
-        bool overflows = t != NULL && (d.bytes + bytes > ANNOUNCE_BODY_BYTES ||
-                                       d.row_count + t->row_count > LIMIT_PARTIAL_ROWS);
+        bool is_large = t != NULL && bytes > ANNOUNCE_BODY_BYTES;
+        bool overflows = t != NULL && d.bytes + bytes > ANNOUNCE_BODY_BYTES;
         if (d.total_count > 0 && (is_large || overflows))
             close_message(&d, true, false);
         if (is_large) {

@@ -6,19 +6,24 @@
 #include "common/base/hll.h"
 #include "proto/partial.h"
 
+#define BUCKET_INDEX_MAX 0x1fffffffu
+
+/* One cache line: a click touches its row once. */
 struct bucket {
-    uint64_t ad_hash;
+    _Alignas(64) uint64_t ad_hash;
     uint64_t counted;   /* distinct clicks */
     uint64_t duplicate; /* repeats that dedupe found */
     uint64_t late;      /* of counted: came after the minute's close */
     struct hll users;   /* of counted clicks only: duplicates never touch it */
     uint32_t minute;
     uint32_t uncut_duplicate, uncut_late; /* since the last cut: what its redo value must hold */
-    uint32_t redo_index;                  /* scratch of redo_write */
-    bool touched;                         /* since the last cut */
-    bool changed;                         /* since the last partial */
-    bool sketch_sent;                     /* the partials hold the sketch as it is now */
+    uint32_t redo_index : 29;             /* scratch of redo_write */
+    bool touched : 1;                     /* since the last cut */
+    bool changed : 1;                     /* since the last partial */
+    bool sketch_sent : 1;                 /* the partials hold the sketch as it is now */
 };
+
+_Static_assert(sizeof(struct bucket) == 64, "a row is one cache line");
 
 void bucket_done(struct bucket *b);
 

@@ -1,25 +1,46 @@
 /* SPDX-License-Identifier: Apache-2.0
- * dedupe: the set of click keys of one event minute: open addressing over 16-byte keys.
+ * dedupe: the set of click keys of one event minute: 16-byte keys, four to a cache line.
  * Audience: regional/core, tests. Pure. One thread at a time per object. Source: design 4.4. */
 #pragma once
 
 #include "common/base/hash.h"
 
-/* Zero-initialised is empty and valid. Keys come out of a keyed SipHash, so their first bytes are a
- * fair hash that no client can steer. */
+#define DEDUPE_LINE_KEYS 4u
+/* Bytes a key that a table of more than DEDUPE_SPLIT_KEYS keys takes at most; 20 when just full. */
+#define DEDUPE_KEY_BYTES_MAX 36u
+/* Below it one part, above it DEDUPE_PARTS: then never more than one part is twice in memory. */
+#define DEDUPE_SPLIT_KEYS 8192u
+#define DEDUPE_PARTS      64u
+
+struct dedupe_line {
+    _Alignas(64) uint64_t words[2 * DEDUPE_LINE_KEYS]; /* keys as they are; all zero: free */
+};
+
+struct dedupe_part {
+    struct dedupe_line *lines;
+    uint32_t line_count;
+    uint32_t used;
+};
+
+/* Zero-initialised is empty and valid. Keys come out of a keyed SipHash, so their bytes are a fair
+ * hash that no client can steer. */
 struct dedupe {
-    uint8_t *keys;     /* capacity x HASH_CLICK_BYTES; all zero: a free place */
-    uint32_t capacity; /* 0 or a power of two */
-    uint32_t used;     /* keys in the table, the all-zero key not among them */
-    bool zero;         /* the all-zero key is a legal key and cannot lie in the table */
+    struct dedupe_part *parts;
+    uint32_t part_count; /* 0, 1 or DEDUPE_PARTS */
+    bool zero;           /* the all-zero key is a legal key and cannot lie in a part */
+    uint64_t used;       /* keys in the parts */
+    uint64_t bytes;      /* of memory held */
 };
 
 void dedupe_done(struct dedupe *d);
 
-/* Returns true when the key was not there before. Amortised O(1). */
+/* Returns true when the key was not there before. Amortised O(1); grows one part at a time. */
 bool dedupe_add(struct dedupe *d, const uint8_t key[HASH_CLICK_BYTES]);
 bool dedupe_has(const struct dedupe *d, const uint8_t key[HASH_CLICK_BYTES]);
-uint32_t dedupe_count(const struct dedupe *d);
+uint64_t dedupe_count(const struct dedupe *d);
+
+/* All keys, in no order that means anything: dedupe_count(d) times HASH_CLICK_BYTES into `out`. */
+void dedupe_copy(const struct dedupe *d, uint8_t *out);
 
 /* Asks the processor for the key's place ahead of dedupe_add. */
 void dedupe_prefetch(const struct dedupe *d, const uint8_t key[HASH_CLICK_BYTES]);

@@ -4,19 +4,12 @@
 
 #include "common/base/minute.h"
 #include "proto/subject.h"
+#include "regional/core/fold_clicks.h"
 #include "regional/core/watermark.h"
 
 #include <stdlib.h>
 
-#define DAY_MS         (24 * 3600 * 1000ULL)
-#define PREFETCH_AHEAD 8
-
-/* What the fold has found out about one ad of the segment in hand. */
-struct fold_ad {
-    uint64_t hash;
-    enum { AD_UNKNOWN, AD_GOOD, AD_FOREIGN, AD_COLLIDES } verdict;
-    struct ad_name *name; /* once its name was seen today */
-};
+#define DAY_MS (24 * 3600 * 1000ULL)
 
 struct fold *fold_new(const struct fold_options *options)
 {
@@ -77,123 +70,13 @@ bool fold_wants_cut(const struct fold *f, uint64_t time_ms)
     return f->uncut && time_ms / 1000 != f->cut_second;
 }
 
-static void carry(struct fold *f, uint64_t *reason)
-{
-    f->books.carried++;
-    (*reason)++;
-}
-
-/* Foreign, colliding or good: asked once per ad and segment. */
-static void judge_ad(const struct fold *f, struct fold_ad *ad, struct span ad_id)
-{
-    ad->hash = hash_ad(ad_id);
-    ad->verdict = AD_GOOD;
-    if (hash_partition(ad->hash, f->options.partitions) != f->options.partition) {
-        ad->verdict = AD_FOREIGN;
-        return;
-    }
-    const struct ad_name *known = ad_names_find(&f->names, ad->hash);
-    if (known != NULL && !span_equal(ad_names_text(known), ad_id))
-        ad->verdict = AD_COLLIDES;
-}
-
-static struct bucket *open_row(struct fold *f, struct minute_table *t, struct fold_ad *ad,
-                               struct span ad_id)
-{
-    struct bucket *row = horizon_row(t, ad->hash);
-    if (row == NULL) {
-        row = horizon_add_row(&f->horizon, t, ad->hash);
-        ad_names_hold(&f->names, ad->hash, ad_id);
-    }
-    if (ad->name == NULL) {
-        ad->name = ad_names_find(&f->names, ad->hash);
-        CHECK(ad->name != NULL);
-        ad_names_seen(&f->names, ad->name, fold_day(f));
-    }
-    return row;
-}
-
-/* One click: carried, counted or a duplicate (design 2.3, 4.4). */
-static void fold_click(struct fold *f, const struct segment_hot *hot, struct fold_ad *ad,
-                       struct span ad_id)
-{
-    f->books.folded++;
-    if (ad->verdict == AD_UNKNOWN)
-        judge_ad(f, ad, ad_id);
-    if (ad->verdict == AD_FOREIGN) {
-        carry(f, &f->counts.misplaced);
-        return;
-    }
-    if (ad->verdict == AD_COLLIDES) {
-        carry(f, &f->counts.collisions);
-        return;
-    }
-    if (hot->minute < fold_expired_below(f)) {
-        carry(f, &f->counts.expired);
-        return;
-    }
-#ifdef TRIBUTARY_BREAK_LATE_CLICK_CARRIED
-    if (hot->minute < fold_closed_below(f)) {
-        carry(f, &f->counts.expired);
-        return;
-    }
-#endif
-    struct minute_table *t = horizon_open(&f->horizon, hot->minute);
-    struct bucket *row = open_row(f, t, ad, ad_id);
-    if (bucket_is_full(row)) {
-        carry(f, &f->counts.full);
-        return;
-    }
-    horizon_touch(t, row);
-    if (hot->minute < f->totals_next)
-        t->total_due = true;
-    enum err err;
-    if (dedupe_add(&t->keys, hot->key)) {
-        bool late = hot->minute < fold_closed_below(f);
-        err = bucket_count(row, hot->user_hash, late);
-        horizon_log_click(t, row, hot->key, hot->user_hash);
-        f->horizon.keys++;
-        f->books.counted++;
-        f->counts.late += late;
-    } else {
-        err = bucket_repeat(row);
-        f->books.duplicate++;
-    }
-    CHECK(err == ERR_OK);
-}
-
-static void prefetch(struct fold *f, const struct segment_hot *hot)
-{
-    struct minute_table *t = f->horizon.recent;
-    if (t != NULL && t->minute == hot->minute)
-        dedupe_prefetch(&t->keys, hot->key);
-}
-
-static void fold_clicks(struct fold *f, uint64_t skip)
-{
-    const struct segment *s = &f->segment;
-    if (s->ad_count > f->ad_capacity) {
-        f->ad_capacity = s->ad_count;
-        f->ads = base_realloc(f->ads, f->ad_capacity * sizeof(*f->ads));
-    }
-    if (s->ad_count > 0)
-        memset(f->ads, 0, s->ad_count * sizeof(*f->ads));
-    for (uint64_t i = skip; i < s->click_count; i++) {
-        const struct segment_hot *hot = &s->hot[i];
-        CHECK(hot->ad < s->ad_count);
-        if (i + PREFETCH_AHEAD < s->click_count)
-            prefetch(f, &s->hot[i + PREFETCH_AHEAD]);
-        fold_click(f, hot, &f->ads[hot->ad], s->ads[hot->ad]);
-    }
-}
-
 /* Takes the numbers of a segment from `skip` on. */
 static void take_numbers(struct fold *f, const struct segment_head *head, struct span data,
                          uint64_t skip)
 {
     enum err err = segment_read(&f->segment, data);
     if (err == ERR_OK) {
-        fold_clicks(f, skip);
+        fold_clicks_take(f, skip);
         return;
     }
     /* A good checksum with unreadable content would come again just so: consumed as carried and
@@ -347,11 +230,11 @@ static void apply_write_off(struct edge *edge, uint64_t epoch, uint64_t now_ms)
     }
     if (epoch == 0 || edge->newest_epoch == epoch)
         edge->newest_epoch = 0;
-        /* Only who gives up the whole edge may call minutes complete without it: one that lost an
-         * epoch with its disk may be numbering clicks in a new one that we cannot hear yet. */
 #ifdef TRIBUTARY_BREAK_EPOCH_GIVES_UP_EDGE
     epoch = 0;
 #endif
+    /* Only who gives up the whole edge may call minutes complete without it: one that lost an epoch
+     * with its disk may be numbering clicks in a new one that we cannot hear yet. */
     if (!is_live && epoch == 0) {
         edge->given_up = true;
         edge->missing = false;

@@ -8,7 +8,7 @@ static void table_free(struct minute_table *t)
 {
     for (uint32_t i = 0; i < t->row_count; i++)
         bucket_done(&t->rows[i]);
-    free(t->rows);
+    free(t->rows_block);
     free(t->slots);
     free(t->touched);
     dedupe_done(&t->keys);
@@ -67,11 +67,18 @@ struct minute_table *horizon_open(struct horizon *h, uint32_t minute)
     return t;
 }
 
+/* Scaled, not masked, so that any capacity will do. From low bits: the high ones choose the
+ * partition. */
+static uint32_t home_of(const struct minute_table *t, uint64_t ad_hash)
+{
+    return (uint32_t)(((ad_hash & UINT32_MAX) * 0x9E3779B1u & UINT32_MAX) * t->slot_capacity >> 32);
+}
+
 static uint32_t *slot_of(const struct minute_table *t, uint64_t ad_hash)
 {
-    uint32_t at = (uint32_t)(ad_hash >> 32) & (t->slot_capacity - 1);
+    uint32_t at = home_of(t, ad_hash);
     while (t->slots[at] != 0 && t->rows[t->slots[at] - 1].ad_hash != ad_hash)
-        at = (at + 1) & (t->slot_capacity - 1);
+        at = at + 1 == t->slot_capacity ? 0 : at + 1;
     return &t->slots[at];
 }
 
@@ -85,21 +92,39 @@ struct bucket *horizon_row(struct minute_table *t, uint64_t ad_hash)
 
 static void widen_slots(struct minute_table *t)
 {
-    t->slot_capacity = t->slot_capacity == 0 ? 16 : t->slot_capacity * 2;
+    t->slot_capacity = t->slot_capacity == 0 ? 16 : t->slot_capacity / 2 * 3;
     free(t->slots);
     t->slots = base_zalloc(t->slot_capacity, sizeof(*t->slots));
     for (uint32_t i = 0; i < t->row_count; i++)
         *slot_of(t, t->rows[i].ad_hash) = i + 1;
 }
 
+static char *line_after(char *p)
+{
+    return p + (64 - (uintptr_t)p % 64) % 64;
+}
+
+/* Many rows grow by an eighth: the allocator moves such blocks by page tables, and half of a
+ * doubled block would be slack. */
+static void widen_rows(struct minute_table *t)
+{
+    uint32_t before = t->row_capacity;
+    t->row_capacity = before < 1024 ? (before == 0 ? 4 : before * 2) : before + before / 8;
+    size_t shift = t->rows == NULL ? 0 : (size_t)((char *)t->rows - (char *)t->rows_block);
+    t->rows_block =
+        base_realloc(t->rows_block, (size_t)t->row_capacity * sizeof(struct bucket) + 63);
+    char *rows = line_after(t->rows_block);
+    if (t->row_count > 0 && rows != (char *)t->rows_block + shift)
+        memmove(rows, (char *)t->rows_block + shift, t->row_count * sizeof(struct bucket));
+    t->rows = (struct bucket *)(void *)rows;
+}
+
 struct bucket *horizon_add_row(struct horizon *h, struct minute_table *t, uint64_t ad_hash)
 {
-    CHECK(t->row_count < UINT32_MAX / 4);
-    if (t->row_count == t->row_capacity) {
-        t->row_capacity = t->row_capacity == 0 ? 8 : t->row_capacity * 2;
-        t->rows = base_realloc(t->rows, t->row_capacity * sizeof(*t->rows));
-    }
-    if (t->row_count * 2 >= t->slot_capacity)
+    CHECK(t->row_count < BUCKET_INDEX_MAX);
+    if (t->row_count == t->row_capacity)
+        widen_rows(t);
+    if ((uint64_t)t->row_count * 8 >= (uint64_t)t->slot_capacity * 5)
         widen_slots(t);
     uint32_t *slot = slot_of(t, ad_hash);
     CHECK(*slot == 0);
@@ -108,6 +133,41 @@ struct bucket *horizon_add_row(struct horizon *h, struct minute_table *t, uint64
     *slot = ++t->row_count;
     h->rows++;
     return row;
+}
+
+enum err horizon_count(struct horizon *h, struct bucket *row, uint64_t user_hash, bool late)
+{
+    uint16_t capacity = row->users.token_capacity;
+    size_t bytes = hll_heap_bytes(&row->users);
+    enum err err = bucket_count(row, user_hash, late);
+    if (row->users.token_capacity != capacity)
+        h->sketch_bytes += hll_heap_bytes(&row->users) - bytes;
+    return err;
+}
+
+uint64_t horizon_bytes(const struct horizon *h)
+{
+    uint64_t bytes = h->sketch_bytes + h->capacity * sizeof(struct minute_table *);
+    for (uint32_t i = 0; i < h->count; i++) {
+        const struct minute_table *t = h->tables[i];
+        bytes += sizeof(*t) + t->keys.bytes + t->clicks.capacity;
+        bytes += (uint64_t)t->row_capacity * sizeof(*t->rows);
+        bytes += ((uint64_t)t->slot_capacity + t->touched_capacity) * sizeof(uint32_t);
+    }
+    return bytes;
+}
+
+void horizon_prefetch_slot(const struct minute_table *t, uint64_t ad_hash)
+{
+    if (t->slot_capacity > 0)
+        __builtin_prefetch(&t->slots[home_of(t, ad_hash)]);
+}
+
+void horizon_prefetch_row(const struct minute_table *t, uint64_t ad_hash)
+{
+    uint32_t number = t->slot_capacity == 0 ? 0 : t->slots[home_of(t, ad_hash)];
+    if (number > 0)
+        __builtin_prefetch(&t->rows[number - 1], 1);
 }
 
 void horizon_touch(struct minute_table *t, struct bucket *row)
@@ -128,9 +188,14 @@ void horizon_log_click(struct minute_table *t, const struct bucket *row, const u
                        uint64_t user_hash)
 {
     CHECK(row->touched);
-    buf_put(&t->clicks, key, HASH_CLICK_BYTES);
-    buf_put_u64(&t->clicks, user_hash);
-    buf_put_u32(&t->clicks, (uint32_t)(row - t->rows));
+    struct buf *log = &t->clicks;
+    if (log->capacity - log->length < HORIZON_CLICK_BYTES)
+        buf_reserve(log, HORIZON_CLICK_BYTES);
+    uint8_t *record = log->data + log->length;
+    memcpy(record, key, HASH_CLICK_BYTES);
+    bytes_store_u64(record + HASH_CLICK_BYTES, user_hash);
+    bytes_store_u32(record + HASH_CLICK_BYTES + 8, (uint32_t)(row - t->rows));
+    log->length += HORIZON_CLICK_BYTES;
     t->click_count++;
 }
 
@@ -177,8 +242,10 @@ void horizon_retire(struct horizon *h, struct ad_names *names, uint32_t below)
     for (uint32_t i = 0; i < gone; i++) {
         struct minute_table *t = h->tables[i];
         CHECK(!t->changed && t->touched_count == 0);
-        for (uint32_t r = 0; r < t->row_count; r++)
+        for (uint32_t r = 0; r < t->row_count; r++) {
             ad_names_release(names, t->rows[r].ad_hash);
+            h->sketch_bytes -= hll_heap_bytes(&t->rows[r].users);
+        }
         CHECK(h->rows >= t->row_count && h->keys >= dedupe_count(&t->keys));
         h->rows -= t->row_count;
         h->keys -= dedupe_count(&t->keys);

@@ -12,7 +12,8 @@ struct minute_table {
     uint32_t minute;
     uint32_t row_count, row_capacity;
     struct bucket *rows;
-    uint32_t *slots; /* ad hash -> row number + 1 */
+    void *rows_block; /* what was allocated: rows begin at the next cache line */
+    uint32_t *slots;  /* ad hash -> row number + 1 */
     uint32_t slot_capacity;
     struct dedupe keys;
     /* Since the last cut. */
@@ -36,6 +37,7 @@ struct horizon {
     uint32_t count, capacity;
     struct minute_table *recent; /* the last one found: clicks come in runs */
     uint64_t keys, rows;         /* in all tables */
+    uint64_t sketch_bytes;       /* heap of the rows' sketches */
 };
 
 void horizon_done(struct horizon *h);
@@ -50,6 +52,14 @@ struct bucket *horizon_row(struct minute_table *t, uint64_t ad_hash);
 /* A new row; there must be none (CHECKed). Earlier row pointers of the table are void afterwards.
  */
 struct bucket *horizon_add_row(struct horizon *h, struct minute_table *t, uint64_t ad_hash);
+/* bucket_count, with the sketch's growth accounted. */
+enum err WARN_UNUSED horizon_count(struct horizon *h, struct bucket *row, uint64_t user_hash,
+                                   bool late);
+/* Memory that the tables hold, slack included. O(tables). */
+uint64_t horizon_bytes(const struct horizon *h);
+/* Asks the processor for the place of an ad, and then, when that has come, for its row. */
+void horizon_prefetch_slot(const struct minute_table *t, uint64_t ad_hash);
+void horizon_prefetch_row(const struct minute_table *t, uint64_t ad_hash);
 /* Remembers the row for the next cut's redo value; the minute's total is no longer known. */
 void horizon_touch(struct minute_table *t, struct bucket *row);
 /* Remembers an effective click for the next cut's redo value. */

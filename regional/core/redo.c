@@ -37,7 +37,7 @@ void redo_write(struct buf *out, const struct fold *f, struct minute_table *t, u
         struct bucket *row = &t->rows[t->touched[i]];
         const struct ad_name *name = ad_names_find(&f->names, row->ad_hash);
         CHECK(name != NULL);
-        row->redo_index = i;
+        row->redo_index = i & BUCKET_INDEX_MAX;
         buf_put_block(out, ad_names_text(name));
         buf_put_varint(out, row->uncut_duplicate);
         buf_put_varint(out, row->uncut_late);

@@ -47,7 +47,8 @@ static void given_shop(struct shop *s)
                                        .store_path = s->store,
                                        .kv = s->node.kv,
                                        .replica = "us-r1",
-                                       .region = "us"};
+                                       .region = "us",
+                                       .behind_ms = 3000};
     cr_assert_eq(regional_admin_start(&o, &s->admin), ERR_OK);
     (void)snprintf(s->url, sizeof(s->url), "http://127.0.0.1:%u", regional_admin_port(s->admin));
 }
@@ -124,6 +125,41 @@ Test(regional_admin, ready_only_when_caught_up)
     expect(&s, "/readyz", " 503 ");
     regional_admin_show(s.admin, s.node.replica);
     expect(&s, "/readyz", " 200 ");
+    shop_done(&s);
+}
+
+static void publish_tick(struct shop *s)
+{
+    struct buf message = {0};
+    tick_write(&message);
+    struct subject to = subject_tick(GIVEN_REGION, GIVEN_PARTITION, "us-r9");
+    cr_assert_eq(bus_publish(s->world.edge, to.text, NULL, buf_span(&message), 1), ERR_OK);
+    buf_done(&message);
+}
+
+Test(regional_admin, a_replica_that_is_behind_says_by_how_much)
+{
+    struct shop s;
+    given_shop(&s);
+    sim_bus_latency(s.world.server, 10000);
+    publish_tick(&s);
+    world_advance(&s.world, 6000);
+    publish_tick(&s);
+    publish_tick(&s);
+    world_advance(&s.world, 4000);
+
+    cr_assert_eq(node_run(&s.node), ERR_OK);
+    regional_admin_show(s.admin, s.node.replica);
+
+    expect(&s, "/readyz", " 503 ");
+    expect(&s, "/readyz", "partition 1 is behind: 2 messages, 10000 ms");
+    expect(&s, "/metrics", "_partition_lag_messages{region=\"us\",partition=\"1\"} 2\n");
+    expect(&s, "/metrics", "_partition_lag_seconds{region=\"us\",partition=\"1\"} 10\n");
+    world_advance(&s.world, 10000);
+    cr_assert_eq(node_run(&s.node), ERR_OK);
+    regional_admin_show(s.admin, s.node.replica);
+    expect(&s, "/readyz", " 200 ");
+    expect(&s, "/metrics", "_partition_lag_seconds{region=\"us\",partition=\"1\"} 0\n");
     shop_done(&s);
 }
 

@@ -56,7 +56,9 @@ Test(regional_options, defaults_are_filled_in)
     cr_assert_eq(o->allowed_lateness_ms, 10000);
     cr_assert_eq(o->horizon_hours, 24);
     cr_assert_eq(o->partial_interval_ms, 5000);
+    cr_assert_eq(o->behind_ms, 30000);
     cr_assert_eq(o->nats.stream_replicas, 1);
+    cr_assert_eq(o->nats.stream_bytes, 0);
     regional_options_free(o);
     (void)unlink(path);
 }
@@ -73,6 +75,9 @@ Test(regional_options, what_is_wrong_is_named)
     expect_refused_with("colour: red\n", "colour");
     expect_refused_with("  user: me\n", "go together");
     expect_refused_with("  stream_replicas: 6\n", "stream_replicas");
+    expect_refused_with("  stream_bytes: 1000\n", "stream_bytes");
+    expect_refused_with("behind_ms: 999\n", "behind_ms");
+    expect_refused_with("behind_ms: 3600001\n", "behind_ms");
 }
 
 Test(regional_options, a_password_that_others_may_read_is_refused)
