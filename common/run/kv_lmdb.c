@@ -50,8 +50,8 @@ static struct txn *txn_of(struct kv_txn *txn)
 
 /* A positive code is errno of a page write, of the sync or of the meta page. After a failed
  * fdatasync the kernel may have marked the lost pages clean, so that a second sync "succeeds": the
- * outcome of this commit is unknown and stays so. ENOSPC is treated alike: with delayed allocation
- * it can surface as late as the sync. */
+ * outcome of this commit is unknown and stays so. A commit that met a full disk is another matter:
+ * see full_disk. */
 static enum err err_of(int code)
 {
     switch (code) {
@@ -261,6 +261,20 @@ static void del(struct kv_txn *txn, unsigned table, struct span key)
         txn_fail(t, "del", code);
 }
 
+/* A commit writes its pages where no meta page points yet, syncs them, and writes the meta page
+ * last. Where the disk is full before that, the transaction left no trace, and a later one writes
+ * anew whatever it uses. At the meta page itself LMDB gives the whole environment up, and says so
+ * at every begin from then on. (A write cut short it reports as EIO: that stops the process.) */
+static bool full_disk(struct store *s, int code)
+{
+    MDB_txn *probe;
+    if ((code != ENOSPC && code != EDQUOT) ||
+        mdb_txn_begin(s->env, NULL, MDB_RDONLY, &probe) != MDB_SUCCESS)
+        return false;
+    mdb_txn_abort(probe);
+    return true;
+}
+
 static enum err end(struct kv_txn *txn, bool commit)
 {
     struct txn *t = txn_of(txn);
@@ -277,7 +291,7 @@ static enum err end(struct kv_txn *txn, bool commit)
     if (commit && err == ERR_OK && t->write) {
         int code = mdb_txn_commit(t->lmdb);
         if (code != MDB_SUCCESS)
-            err = fail(s, "commit", code);
+            err = full_disk(s, code) ? ERR_KV_FULL : fail(s, "commit", code);
     } else {
         mdb_txn_abort(t->lmdb);
     }

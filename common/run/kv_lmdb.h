@@ -9,6 +9,8 @@
  *   - Damage, or a write or sync that failed, makes the whole store unfit, not one transaction:
  * every later begin and commit says ERR_KV_CORRUPT or ERR_KV_IO, even if the caller looked away
  * once.
+ *     A full disk met before the meta page is ERR_KV_FULL and leaves no trace; at the meta page
+ *     it is ERR_KV_IO.
  *   - A second write transaction begun by the same thread is a CHECK failure, not a dead lock.
  *   - Changing the map's size takes a restart; a map is never made smaller than what is in use. */
 #pragma once

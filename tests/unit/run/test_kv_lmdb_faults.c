@@ -234,18 +234,56 @@ static void expect_unfit(const char *value_afterwards)
 
 Test(kv_lmdb_faults, after_a_failed_sync_or_write_the_store_promises_nothing_more)
 {
-    static const int reasons[] = {EIO, ENOSPC};
+    struct kv_port *kv = opened(folder, 1 << 20);
+    given(kv, "a", "1");
+    kv_lmdb_close(kv);
+
+    atomic_store(&fail_sync_with, EIO);
+    expect_unfit("1");
+    kv = opened(folder, 1 << 20);
+    given(kv, "a", "1");
+    kv_lmdb_close(kv);
+    atomic_store(&fail_write_with, EIO);
+    expect_unfit("1");
+}
+
+static void expect_full(struct kv_port *kv)
+{
+    struct kv_txn *txn = begun(kv, true);
+    put_text(txn, ALPHA, "a", "2");
+
+    enum err err = kv_commit(&txn);
+
+    cr_assert_eq(err, ERR_KV_FULL);
+    expect(kv, "a", "1");
+}
+
+Test(kv_lmdb_faults, a_full_disk_refuses_the_commit_and_the_store_goes_on)
+{
+    static const int reasons[] = {ENOSPC, EDQUOT};
     for (size_t i = 0; i < countof(reasons); i++) {
         struct kv_port *kv = opened(folder, 1 << 20);
         given(kv, "a", "1");
-        kv_lmdb_close(kv);
 
         atomic_store(&fail_sync_with, reasons[i]);
-        expect_unfit("1");
-        kv = opened(folder, 1 << 20);
-        given(kv, "a", "1");
+        expect_full(kv);
+
+        given(kv, "a", "3");
         kv_lmdb_close(kv);
-        atomic_store(&fail_write_with, reasons[i]);
-        expect_unfit("1");
+        kv = opened(folder, 1 << 20);
+        expect(kv, "a", "3");
+        kv_lmdb_close(kv);
     }
+}
+
+/* The meta page is what makes a commit so: LMDB gives the environment up, and so do we. */
+Test(kv_lmdb_faults, a_full_disk_at_the_meta_page_stops_the_store)
+{
+    struct kv_port *kv = opened(folder, 1 << 20);
+    given(kv, "a", "1");
+    kv_lmdb_close(kv);
+
+    atomic_store(&fail_write_with, ENOSPC);
+
+    expect_unfit("1");
 }
