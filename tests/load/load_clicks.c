@@ -153,7 +153,7 @@ void load_make_body(struct load_maker *m, uint64_t now_ms, const char *home, uns
     if (out->count > clicks_max)
         out->count = clicks_max;
     out->clicks = load_alloc(out->count * sizeof *out->clicks);
-    bool lines = out->count > 1 && load_rand_permille(&m->rand, 500);
+    bool lines = out->count > 1 && (m->mix.lines_only || load_rand_permille(&m->rand, 500));
     bool array = !lines && (out->count > 1 || load_rand_permille(&m->rand, 100));
     out->content_type = lines                                         ? "application/x-ndjson"
                         : !array && load_rand_permille(&m->rand, 200) ? "text/plain;charset=UTF-8"

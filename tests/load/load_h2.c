@@ -72,6 +72,13 @@ struct load_loop *load_loop_new(const char *ca_file, uint32_t timeout_ms)
     return loop;
 }
 
+void load_loop_one_cipher(struct load_loop *loop, const char *name)
+{
+    if (SSL_CTX_set_min_proto_version(loop->tls, TLS1_3_VERSION) != 1 ||
+        SSL_CTX_set_ciphersuites(loop->tls, name) != 1)
+        load_die("not a TLS 1.3 cipher suite: %s", name);
+}
+
 static void detach(struct load_conn *c, struct load_exchange *x)
 {
     x->previous->next = x->next;

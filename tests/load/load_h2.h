@@ -37,6 +37,8 @@ struct load_conn;
 /* timeout_ms: an exchange without an answer ends as LOAD_TIMED_OUT. */
 struct load_loop *load_loop_new(const char *ca_file, uint32_t timeout_ms);
 void load_loop_free(struct load_loop *loop);
+/* Connections made from now on offer TLS 1.3 with this suite alone. */
+void load_loop_one_cipher(struct load_loop *loop, const char *name);
 /* Waits for something to happen, at most wait_ms; also returns when `wake_fd` (or -1) is readable.
  */
 void load_loop_turn(struct load_loop *loop, int wait_ms, int wake_fd);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * tributary-load: sends clicks and keeps a ledger of them; checks the globe's counts against
  * ledgers. Shares no code with the product. */
+#include "load_blast.h"
 #include "load_check.h"
 #include "load_compare.h"
 #include "load_probe.h"
@@ -29,6 +30,8 @@ static const char help[] =
     "FILE]\n"
     "                       [--count 100] [--interval-ms 100] [--poll-ms 25] [--wait-seconds 30] "
     "[--json]\n"
+    "  tributary-load blast --edge ... --ca FILE --clicks N [--batch 1-1] [--rate REQUESTS]\n"
+    "                       [--connections 4] [--streams 32] [--cipher NAME]\n"
     "  tributary-load selftest\n"
     "\n"
     "send writes each request to the ledger, durably, before a byte of it leaves; what is unknown "
@@ -39,7 +42,7 @@ static const char help[] =
 struct line {
     struct load_send_options send;
     struct load_check_options check;
-    const char *global, *samples, *ledger;
+    const char *global, *samples, *ledger, *cipher;
     unsigned count;
     uint32_t interval_ms, poll_ms;
     bool json, quiet;
@@ -64,6 +67,7 @@ static const struct line_option {
     {"global", TEXT, AT(global), 0, 0},
     {"counts", TEXT, AT(check.counts_file), 0, 0},
     {"samples", TEXT, AT(samples), 0, 0},
+    {"cipher", TEXT, AT(cipher), 0, 0},
     {"json", FLAG, AT(json), 0, 0},
     {"quiet", FLAG, AT(quiet), 0, 0},
     {"seconds", REAL, AT(send.seconds), 0, 1e6},
@@ -210,6 +214,28 @@ static int run_probe(const struct line *line)
     return load_probe(&p);
 }
 
+/* All of its clicks are in batches of the given size, or single where that is one; none is late. */
+static int run_blast(const struct line *line)
+{
+    const struct load_send_options *s = &line->send;
+    if (s->edge_count != 1 || !s->ca_file || !s->clicks)
+        load_die("blast wants one --edge, --ca and --clicks");
+    struct load_blast_options b = {.address = s->edges[0].address,
+                                   .ca_file = s->ca_file,
+                                   .cipher = line->cipher,
+                                   .requests = s->clicks / s->mix.batch_max,
+                                   .rate = s->rate,
+                                   .connections = s->connections,
+                                   .streams = s->streams,
+                                   .timeout_ms = s->timeout_ms,
+                                   .mix = s->mix};
+    b.mix.single_permille = s->mix.batch_max == 1 ? 1000 : 0;
+    b.mix.batch_min = s->mix.batch_max;
+    b.mix.late_permille = 0;
+    b.mix.lines_only = true;
+    return load_blast(&b);
+}
+
 int main(int argc, char **argv)
 {
     struct line line = {.send = {.connections = 4,
@@ -244,6 +270,8 @@ int main(int argc, char **argv)
         return run_check(&line);
     if (strcmp(command, "probe") == 0)
         return run_probe(&line);
+    if (strcmp(command, "blast") == 0)
+        return run_blast(&line);
     if (strcmp(command, "selftest") == 0)
         return load_compare_selftest() ? 1 : (puts("selftest: planted faults are found"), 0);
     fputs(help, stderr);
