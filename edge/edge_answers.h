@@ -20,6 +20,7 @@ enum edge_outcome {
 
 struct edge_answer {
     enum edge_outcome outcome;
+    enum edge_durability durability; /* of ACCEPTED */
     unsigned status;
     const char *content_type;
     unsigned retry_after_s; /* 0: none */

@@ -4,12 +4,22 @@
 #include "common/run/h2_server.h"
 #include "edge/edge_http_body.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
 #define REFUSALS_LISTED_MAX 100
 #define RETRY_AFTER_S       1
+
+/* Jobs kept for the next requests. None under AddressSanitizer, which should see every use after
+ * the end. */
+#ifdef __SANITIZE_ADDRESS__
+#define SPARE_JOBS 0
+#else
+#define SPARE_JOBS 1024
+#endif
+#define SPARE_BYTES 1024
 
 static const char clicks_path[] = "/v1/clicks";
 static const char home_path[] = "/v1/home";
@@ -142,8 +152,12 @@ static void read_preferences(struct edge_job *job)
 static void add_item(struct edge_job *job, const struct admit_verdict *verdict)
 {
     if (job->item_count == job->item_capacity) {
-        job->item_capacity = job->item_capacity == 0 ? 1 : 4 * job->item_capacity;
-        job->items = base_realloc(job->items, job->item_capacity * sizeof(*job->items));
+        bool first_growth = job->items == &job->only_item;
+        job->item_capacity *= 4;
+        job->items = base_realloc(first_growth ? NULL : job->items,
+                                  job->item_capacity * sizeof(*job->items));
+        if (first_growth)
+            job->items[0] = job->only_item;
     }
     job->items[job->item_count++] = (struct edge_item){
         .click = verdict->click, .home = verdict->home, .partition = verdict->partition};
@@ -203,8 +217,8 @@ static bool check_body(struct edge_job *job)
                    click_json_fault_words(fault), offset);
     bool unreadable =
         fault == CLICK_JSON_SYNTAX || fault == CLICK_JSON_UTF8 || fault == CLICK_JSON_DEPTH;
-    problem(job, 400, unreadable ? "invalid_json" : click_json_fault_token(fault),
-            "Body not readable", detail);
+    CHECK(unreadable || fault == CLICK_JSON_NOT_OBJECT);
+    problem(job, 400, unreadable ? "invalid_json" : "not_object", "Body not readable", detail);
     return false;
 }
 
@@ -301,10 +315,30 @@ static void preflight(struct edge_job *job, const struct edge_cors *cors)
     job->answer.max_age_s = cors->max_age_s;
 }
 
+static struct edge_job *job_take(struct edge_job_pool *pool)
+{
+    struct edge_job *job;
+    if (pool != NULL && pool->spare != NULL) {
+        job = pool->spare;
+        pool->spare = job->next;
+        pool->count--;
+        struct buf list = job->list, body = job->answer.body;
+        memset(job, 0, offsetof(struct edge_job, first_detail));
+        job->list = list;
+        job->answer.body = body;
+    } else {
+        job = base_zalloc(1, sizeof(*job));
+    }
+    job->pool = pool;
+    job->items = &job->only_item;
+    job->item_capacity = 1;
+    return job;
+}
+
 struct edge_job *edge_job_new(const struct edge_http_rules *rules, struct edge_refused *refused,
                               struct h2_request *request, enum edge_gate gate, uint64_t now_ms)
 {
-    struct edge_job *job = base_zalloc(1, sizeof(*job));
+    struct edge_job *job = job_take(rules->pool);
     const char *own = rules->admit.regions[rules->admit.own_region];
 
     job->request = request;
@@ -337,8 +371,26 @@ void edge_job_release(struct edge_job *job)
     click_json_free(job->scan);
     job->scan = NULL;
     buf_done(&job->unpacked);
-    free(job->items);
+    if (job->items != &job->only_item)
+        free(job->items);
     job->items = NULL;
+}
+
+static void job_destroy(struct edge_job *job)
+{
+    buf_done(&job->list);
+    edge_answers_done(&job->answer);
+    free(job);
+}
+
+void edge_job_pool_done(struct edge_job_pool *pool)
+{
+    while (pool->spare != NULL) {
+        struct edge_job *job = pool->spare;
+        pool->spare = job->next;
+        job_destroy(job);
+    }
+    pool->count = 0;
 }
 
 void edge_job_free(struct edge_job *job)
@@ -346,8 +398,17 @@ void edge_job_free(struct edge_job *job)
     if (job == NULL)
         return;
     edge_job_release(job);
-    free(job->marks);
-    buf_done(&job->list);
-    edge_answers_done(&job->answer);
-    free(job);
+    if (job->marks != &job->only_mark)
+        free(job->marks);
+    struct edge_job_pool *pool = job->pool;
+    bool small = job->list.capacity + job->answer.body.capacity <= SPARE_BYTES;
+    if (pool == NULL || !small || pool->count == SPARE_JOBS) {
+        job_destroy(job);
+        return;
+    }
+    buf_clear(&job->list);
+    buf_clear(&job->answer.body);
+    job->next = pool->spare;
+    pool->spare = job;
+    pool->count++;
 }

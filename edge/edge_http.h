@@ -33,6 +33,7 @@ struct edge_http_rules {
     struct edge_cors cors;
     struct body_decode_limits unpacked; /* bytes_max 0: workers have no decoder */
     struct body_decode *decoder;        /* the worker's own; NULL: identity bodies alone */
+    struct edge_job_pool *pool;         /* the worker's own; NULL: every job is allocated */
 };
 
 /* Refused clicks by reason; written by any worker. */
@@ -51,17 +52,24 @@ struct edge_mark {
     uint16_t partition;
 };
 
+/* Ended jobs for the next requests, with their small buffers. One thread: that which makes and
+ * frees jobs. */
+struct edge_job_pool {
+    struct edge_job *spare; /* by next */
+    uint32_t count;
+};
+void edge_job_pool_done(struct edge_job_pool *pool);
+
 struct edge_job {
     struct h2_request *request;
     struct edge_answer answer; /* outcome other than NONE: to be sent */
     struct click_json *scan;
     struct buf unpacked;     /* the body, where it came packed */
-    struct edge_item *items; /* to be committed, all or none */
+    struct edge_item *items; /* to be committed, all or none; at first only_item */
     uint32_t item_count, item_capacity;
     uint32_t click_count, refused_count;
     struct buf list; /* of refusals or results, as JSON */
     uint32_t listed_count;
-    char first_detail[256];   /* of the first refusal */
     bool want_replicated;     /* Prefer: durability=replicated */
     bool want_results;        /* Prefer: return=representation */
     const char *home;         /* as the answer names it */
@@ -69,11 +77,16 @@ struct edge_job {
     bool vary_origin;         /* the answer depends on Origin: caches must know */
     /* the threads' own */
     struct edge_job *next;
-    struct edge_mark *marks;
+    struct edge_mark *marks; /* only_mark, or as many as it takes */
     uint32_t mark_count;
+    struct edge_mark only_mark;
     enum err stored;
-    uint64_t due_ms;
+    uint64_t came_ms, due_ms; /* monotonic: read from its socket, at the latest; deadline */
     void *owner;
+    struct edge_job_pool *pool; /* where it came from */
+    /* not cleared when a job is used again */
+    char first_detail[256]; /* of the first refusal, where there is one */
+    struct edge_item only_item;
 };
 
 /* Reads and judges a request. Either job->answer is set, or job->items are to be stored. */

@@ -53,6 +53,7 @@ struct edge {
     struct kv_port *spool;
     struct wake *forward_wake;
     struct bus_port *buses[LIMIT_REGIONS];
+    const struct metrics_histogram *publish_times[LIMIT_REGIONS];
     char region_names[LIMIT_REGIONS][LIMIT_REGION_NAME_BYTES + 1];
     struct edge_threads *threads;
     struct edge_pipeline *pipeline;
@@ -198,8 +199,10 @@ static enum err open_buses(struct edge *e)
 static struct edge_threads *make_threads(struct edge *e)
 {
     struct edge_options *o = e->options;
-    for (uint32_t i = 0; i < o->regions_count; i++)
+    for (uint32_t i = 0; i < o->regions_count; i++) {
         (void)snprintf(e->region_names[i], sizeof(e->region_names[i]), "%s", o->regions[i].name);
+        e->publish_times[i] = bus_nats_publish_times(e->buses[i]);
+    }
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     const struct edge_threads_options options = {
         .rules = {.admit = {.secret = o->dedupe_key,
@@ -226,14 +229,22 @@ static struct edge_threads *make_threads(struct edge *e)
         .proxy_network_count = o->proxies.proxy_protocol_from_count,
         .forwarded_networks = o->forwarded_networks,
         .forwarded_network_count = o->proxies.forwarded_from_count,
+        .peers = {.connections = o->limits.peer_connections,
+                  .connects_per_s = o->limits.peer_connects_per_s,
+                  .connects_burst = o->limits.peer_connects_burst,
+                  .requests_per_s = o->limits.peer_requests_per_s,
+                  .requests_burst = o->limits.peer_requests_burst},
         .stall_timeout_ms = o->limits.stall_ms,
         .idle_timeout_ms = o->limits.idle_ms,
+        .queue_ms = o->limits.queue_ms,
         .replication_budget_ms = *o->replication_budget_ms,
         .durable_wait_ms = o->publish_timeout_ms,
         .forward_wake = e->forward_wake,
+        .publish_times = e->publish_times,
         .usage = spool_usage,
         .housekeep = spool_housekeep,
         .spool_context = e,
+        .spool_path = o->spool.path,
         .unfit = unfit,
     };
     return edge_threads_new(&options);

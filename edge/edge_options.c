@@ -57,8 +57,14 @@ static const cyaml_schema_field_t limit_fields[] = {
     NUMBER_OPTIONAL("body_ratio", struct edge_options_limits, body_ratio),
     NUMBER_OPTIONAL("batch_clicks", struct edge_options_limits, batch_clicks),
     NUMBER_OPTIONAL("connections", struct edge_options_limits, connections),
+    NUMBER_OPTIONAL("peer_connections", struct edge_options_limits, peer_connections),
+    NUMBER_OPTIONAL("peer_connects_per_s", struct edge_options_limits, peer_connects_per_s),
+    NUMBER_OPTIONAL("peer_connects_burst", struct edge_options_limits, peer_connects_burst),
+    NUMBER_OPTIONAL("peer_requests_per_s", struct edge_options_limits, peer_requests_per_s),
+    NUMBER_OPTIONAL("peer_requests_burst", struct edge_options_limits, peer_requests_burst),
     NUMBER_OPTIONAL("stall_ms", struct edge_options_limits, stall_ms),
     NUMBER_OPTIONAL("idle_ms", struct edge_options_limits, idle_ms),
+    NUMBER_OPTIONAL("queue_ms", struct edge_options_limits, queue_ms),
     CYAML_FIELD_END};
 
 static const cyaml_schema_value_t origin_schema = {
@@ -115,6 +121,12 @@ static void default_u32(uint32_t *value, uint32_t otherwise)
         *value = otherwise;
 }
 
+/* Two seconds' worth; a rate beyond its range is refused later. */
+static uint32_t peer_burst(uint32_t per_s)
+{
+    return per_s == 0 ? 1 : (uint32_t)base_min_u64(2ULL * per_s, UINT32_MAX);
+}
+
 static void fill_defaults(struct edge_options *o)
 {
     default_u32(&o->partitions, 4);
@@ -125,8 +137,13 @@ static void fill_defaults(struct edge_options *o)
     default_u32(&o->limits.body_ratio, 100);
     default_u32(&o->limits.batch_clicks, LIMIT_BATCH_CLICKS);
     default_u32(&o->limits.connections, 4096);
+    default_u32(&o->limits.peer_connections, 1024);
+    default_u32(&o->limits.peer_connects_per_s, 200);
+    default_u32(&o->limits.peer_connects_burst, 2000);
+    default_u32(&o->limits.peer_requests_burst, peer_burst(o->limits.peer_requests_per_s));
     default_u32(&o->limits.stall_ms, 8000); /* with the sweep's second, under ten */
     default_u32(&o->limits.idle_ms, 60000);
+    default_u32(&o->limits.queue_ms, 15);
     default_u32(&o->cors.max_age_s, 7200); /* the most that browsers keep */
     for (uint32_t i = 0; i < o->regions_count; i++)
         default_u32(&o->regions[i].stream_replicas, 1);
@@ -155,9 +172,15 @@ static enum err check_ranges(const char *path, const struct edge_options *o, cha
         {"limits.body_ratio", o->limits.body_ratio, 1, 100000},
         {"limits.batch_clicks", o->limits.batch_clicks, 1, LIMIT_BATCH_CLICKS},
         {"limits.connections", o->limits.connections, 1, 1000000},
+        {"limits.peer_connections", o->limits.peer_connections, 1, 1000000},
+        {"limits.peer_connects_per_s", o->limits.peer_connects_per_s, 1, 1000000},
+        {"limits.peer_connects_burst", o->limits.peer_connects_burst, 1, 1000000},
+        {"limits.peer_requests_per_s", o->limits.peer_requests_per_s, 0, 1000000},
+        {"limits.peer_requests_burst", o->limits.peer_requests_burst, 1, 10000000},
         {"limits.stall_ms", o->limits.stall_ms, 100, 600000},
         {"cors.max_age_s", o->cors.max_age_s, 1, 86400},
         {"limits.idle_ms", o->limits.idle_ms, 100, 3600000},
+        {"limits.queue_ms", o->limits.queue_ms, 1, 60000},
     };
     for (size_t i = 0; i < countof(ranges); i++)
         if (ranges[i].value < ranges[i].lowest || ranges[i].value > ranges[i].highest)

@@ -31,7 +31,10 @@ struct edge_options_spool {
 #define BODY_RATIO_FREE_BYTES 65536
 
 struct edge_options_limits {
-    uint32_t body_bytes, batch_clicks, connections, stall_ms, idle_ms;
+    uint32_t body_bytes, batch_clicks, connections, stall_ms, idle_ms, queue_ms;
+    /* by client address; peer_requests_per_s 0: no limit */
+    uint32_t peer_connections, peer_connects_per_s, peer_connects_burst;
+    uint32_t peer_requests_per_s, peer_requests_burst;
     uint32_t body_ratio; /* unpacked : packed, from 64 KiB up */
 };
 

@@ -84,3 +84,15 @@ struct edge_view {
     bool drained; /* nothing is held, nothing is open */
 };
 void edge_pipeline_view(struct edge_pipeline *p, struct edge_view *out);
+
+struct edge_floor_view {
+    const char *reader; /* the options' own */
+    uint64_t floor;     /* what it has consumed of the current epoch's line */
+    uint64_t held; /* numbers of all epochs that it has not; those that wait for its word too */
+};
+/* One row for each reader of the region; returns how many. Any thread. */
+uint32_t edge_pipeline_floors(struct edge_pipeline *p, uint32_t home, uint16_t partition,
+                              struct edge_floor_view out[LIMIT_READERS]);
+/* About how long ago the oldest click was stored that some reader has not consumed; 0: none. To the
+ * batch. Looks into the spool; any thread but the committer in a transaction. */
+uint64_t edge_pipeline_oldest_ms(struct edge_pipeline *p);

@@ -24,9 +24,10 @@ struct edge_line {
     bool ending; /* this transaction deletes its record */
     /* under pipeline.lock */
     uint64_t shared_low, shared_end, shared_trim;
-    bool shared_fin; /* FIN was given */
-    bool over;       /* older: every reader knows its end; its record may go */
-    bool gone;       /* its record was deleted */
+    uint64_t shared_floors[LIMIT_READERS]; /* as last heard */
+    bool shared_fin;                       /* FIN was given */
+    bool over; /* older: every reader knows its end; its record may go */
+    bool gone; /* its record was deleted */
     /* any thread */
     _Atomic uint64_t acked;
     /* forwarder */

@@ -3,6 +3,7 @@
 
 #include "common/run/log.h"
 #include "common/run/options.h"
+#include "common/run/upkeep.h"
 #include "edge/edge_threads_parts.h"
 
 #include <stdio.h>
@@ -21,6 +22,8 @@ struct edge_threads *edge_threads_new(const struct edge_threads_options *options
     CHECK(options->workers >= 1 && options->workers <= 256);
     t->options = *options;
     t->metrics = metrics_new(edge_metric_rows, EDGE_METRIC_COUNT);
+    t->peers = peer_gate_new(&options->peers);
+    metrics_set(t->metrics, EDGE_CERTIFICATE_END, upkeep_certificate_end_s(options->tls));
     t->workers = base_zalloc(options->workers, sizeof(*t->workers));
     for (uint32_t i = 0; i < options->workers;
          i++) /* others may try to wake them from the first request on */
@@ -113,6 +116,7 @@ uint16_t edge_threads_port(const struct edge_threads *t)
 
 void edge_threads_use_tls(struct edge_threads *t, SSL_CTX *tls)
 {
+    metrics_set(t->metrics, EDGE_CERTIFICATE_END, upkeep_certificate_end_s(tls));
     for (uint32_t i = 0; i < t->started_workers; i++) {
         struct edge_worker *w = &t->workers[i];
         CHECK(SSL_CTX_up_ref(tls) == 1);
@@ -167,11 +171,13 @@ void edge_threads_free(struct edge_threads *t)
     for (uint32_t i = 0; i < t->options.workers; i++) {
         SSL_CTX_free(t->workers[i].next_tls);
         body_decode_free(t->workers[i].decoder);
+        edge_job_pool_done(&t->workers[i].pool);
         CHECK(pthread_mutex_destroy(&t->workers[i].lock) == 0);
     }
     CHECK(pthread_mutex_destroy(&t->queue_lock) == 0);
     CHECK(pthread_cond_destroy(&t->queue_filled) == 0);
     metrics_free(t->metrics);
+    peer_gate_free(t->peers);
     free(t->accepted_by_line);
     free(t->mark_of_line);
     free(t->group);

@@ -30,14 +30,21 @@ struct edge_threads_options {
     size_t body_bytes_max;
     const struct proxy_network *proxy_networks, *forwarded_networks; /* see h2_server_options */
     uint32_t proxy_network_count, forwarded_network_count;
+    struct peer_limits peers;                   /* by client address, all workers together */
     uint32_t stall_timeout_ms, idle_timeout_ms; /* 0: as h2_server has them */
-    uint32_t replication_budget_ms;
-    uint32_t durable_wait_ms;  /* for Prefer: durability=replicated */
-    struct wake *forward_wake; /* signalled after each commit, and by the buses */
+    /* New clicks are refused (503) while many more wait for the committer than one transaction
+     * takes, the oldest for longer than this, or while a turn of the loop lasts longer. 0: never.
+     */
+    uint32_t queue_ms;
+    uint32_t replication_budget_ms; /* from the request's end on */
+    uint32_t durable_wait_ms;       /* for Prefer: durability=replicated */
+    struct wake *forward_wake;      /* signalled after each commit, and by the buses */
+    const struct metrics_histogram *const *publish_times; /* one a region; NULL: not known */
     /* Bytes of the spool in use, and its size; committer's thread. */
     void (*usage)(void *context, uint64_t *out_used_bytes, uint64_t *out_map_bytes);
     void (*housekeep)(void *context); /* about once a minute; committer's thread; may be NULL */
     void *spool_context;
+    const char *spool_path; /* whose disk is watched; NULL: none */
     /* A class STOP error: the outcome of a commit is unknown. Must not return. */
     void (*unfit)(enum err err, const char *where);
 };

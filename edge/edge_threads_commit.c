@@ -16,44 +16,80 @@ static uint64_t job_bytes(const struct edge_job *job)
            job->item_count * sizeof(struct edge_item);
 }
 
-bool edge_threads_queue(struct edge_threads *t, struct edge_job *job)
+/* Under queue_lock. */
+static void tell_oldest(struct edge_threads *t)
 {
-    job->next = NULL;
-    pthread_mutex_lock(&t->queue_lock);
-    bool room = !t->queue_closed && t->queue_clicks + job->item_count <= QUEUE_CLICKS_MAX &&
-                t->queue_bytes + job_bytes(job) <= QUEUE_BYTES_MAX;
-    if (room) {
-        *t->queue_end = job;
-        t->queue_end = &job->next;
-        t->queue_clicks += job->item_count;
-        t->queue_bytes += job_bytes(job);
-        pthread_cond_signal(&t->queue_filled);
-    }
-    pthread_mutex_unlock(&t->queue_lock);
-    return room;
+    atomic_store_explicit(&t->queue_oldest_ms, t->queue_first != NULL ? t->queue_first->came_ms : 0,
+                          memory_order_relaxed);
 }
 
-static struct timespec monotonic_after(uint32_t ms)
+bool edge_threads_is_late(const struct edge_threads *t)
 {
-    struct timespec at;
-    (void)clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_nsec += (long)(ms % 1000) * 1000000;
-    at.tv_sec += ms / 1000 + at.tv_nsec / 1000000000;
-    at.tv_nsec %= 1000000000;
-    return at;
+    uint64_t oldest_ms = atomic_load_explicit(&t->queue_oldest_ms, memory_order_relaxed);
+    /* What a few transactions take is not made faster by refusing more. */
+    if (oldest_ms == 0 || t->options.queue_ms == 0 ||
+        metrics_get(t->metrics, EDGE_QUEUE_CLICKS) < LATE_CLICKS_MIN)
+        return false;
+    return edge_threads_mono_ms(t) - oldest_ms > t->options.queue_ms;
+}
+
+struct edge_job *edge_threads_queue(struct edge_threads *t, struct edge_job *jobs)
+{
+    struct edge_job *refused = NULL, **refused_end = &refused;
+    pthread_mutex_lock(&t->queue_lock);
+    for (struct edge_job *job = jobs, *next; job != NULL; job = next) {
+        next = job->next;
+        job->next = NULL;
+        uint64_t clicks = t->queue_clicks + job->item_count;
+        uint64_t bytes = t->queue_bytes + job_bytes(job);
+        if (t->queue_closed || clicks > QUEUE_CLICKS_MAX || bytes > QUEUE_BYTES_MAX) {
+            *refused_end = job;
+            refused_end = &job->next;
+            continue;
+        }
+        *t->queue_end = job;
+        t->queue_end = &job->next;
+        t->queue_clicks = clicks;
+        t->queue_bytes = bytes;
+    }
+    tell_oldest(t);
+    metrics_set(t->metrics, EDGE_QUEUE_CLICKS, t->queue_clicks);
+    if (t->queue_first != NULL && (!t->pacing || t->queue_clicks >= PACE_CLICKS))
+        pthread_cond_signal(&t->queue_filled);
+    pthread_mutex_unlock(&t->queue_lock);
+    return refused;
+}
+
+static struct timespec timespec_of(uint64_t mono_us)
+{
+    return (struct timespec){.tv_sec = (time_t)(mono_us / 1000000),
+                             .tv_nsec = (long)(mono_us % 1000000) * 1000};
+}
+
+/* Under queue_lock. A lone click is never held back: the last transaction was long ago. */
+static void pace(struct edge_threads *t)
+{
+    struct timespec until = timespec_of(t->begun_us + PACE_US);
+    t->pacing = true;
+    while (t->queue_clicks < PACE_CLICKS && !t->queue_closed)
+        if (pthread_cond_timedwait(&t->queue_filled, &t->queue_lock, &until) != 0)
+            break;
+    t->pacing = false;
 }
 
 /* Everything that gathered, in order, up to the bounds of one transaction; NULL after a quiet
  * moment. *out_over: the queue was closed and is empty. */
 static struct edge_job *take_group(struct edge_threads *t, bool *out_over)
 {
-    struct timespec until = monotonic_after(HOUSEKEEP_MS);
+    struct timespec until = timespec_of(uv_hrtime() / 1000 + HOUSEKEEP_MS * 1000);
     uint64_t clicks = 0, bytes = 0;
 
     pthread_mutex_lock(&t->queue_lock);
     while (t->queue_first == NULL && !t->queue_closed)
         if (pthread_cond_timedwait(&t->queue_filled, &t->queue_lock, &until) != 0)
             break;
+    if (t->queue_first != NULL)
+        pace(t);
     struct edge_job *group = t->queue_first, **end = &t->queue_first;
     while (*end != NULL) {
         clicks += (*end)->item_count;
@@ -71,6 +107,7 @@ static struct edge_job *take_group(struct edge_threads *t, bool *out_over)
     t->queue_first = rest;
     if (rest == NULL)
         t->queue_end = &t->queue_first;
+    tell_oldest(t);
     t->queue_clicks -= clicks;
     t->queue_bytes -= bytes;
     metrics_set(t->metrics, EDGE_QUEUE_CLICKS, t->queue_clicks);
@@ -92,7 +129,9 @@ static void mark(struct edge_threads *t, struct edge_job *job, const struct edge
 {
     size_t line_count =
         (size_t)t->options.rules.admit.region_count * t->options.rules.admit.partitions;
-    job->marks = base_alloc(base_min_u64(job->item_count, line_count) * sizeof(*job->marks));
+    job->marks = &job->only_mark;
+    if (job->item_count > 1)
+        job->marks = base_alloc(base_min_u64(job->item_count, line_count) * sizeof(*job->marks));
 
     for (uint32_t i = 0; i < job->item_count; i++) {
         struct edge_mark **slot = &t->mark_of_line[line_of(t, &items[i])];
@@ -141,10 +180,11 @@ static void commit_group(struct edge_threads *t, struct edge_job *group)
     size_t count;
     struct edge_item *items = flatten(t, group, &count);
     uint64_t begun = uv_hrtime();
+    t->begun_us = begun / 1000;
 
     enum err err = edge_commit(t->pipeline, items, count);
 
-    metrics_add(t->metrics, EDGE_COMMIT_US, (uv_hrtime() - begun) / 1000);
+    metrics_histogram_add(&t->commit_times, (uv_hrtime() - begun) / 1000);
     if (err != ERR_OK && err_class(err) != ERR_CLASS_RETRY)
         t->options.unfit(err, "commit"); /* outcome unknown: nobody may be told anything */
     if (err == ERR_OK) {
@@ -166,20 +206,29 @@ static void commit_group(struct edge_threads *t, struct edge_job *group)
 
 void edge_threads_hand_back(struct edge_threads *t, struct edge_job *jobs)
 {
-    bool told[256] = {false};
+    /* Per worker first, so that each lock is taken once, however many the jobs. */
+    struct edge_job *newest[256] = {NULL}, *oldest[256] = {NULL};
     while (jobs != NULL) {
         struct edge_job *job = jobs;
-        struct edge_worker *w = job->owner;
+        const struct edge_worker *w = job->owner;
+        size_t index = (size_t)(w - t->workers);
         jobs = job->next;
-        pthread_mutex_lock(&w->lock);
-        job->next = w->done;
-        w->done = job;
-        pthread_mutex_unlock(&w->lock);
-        told[w - t->workers] = true;
+        if (newest[index] == NULL)
+            oldest[index] = job;
+        job->next = newest[index];
+        newest[index] = job;
     }
-    for (uint32_t i = 0; i < t->options.workers; i++)
-        if (told[i])
-            edge_worker_wake(&t->workers[i]);
+    for (uint32_t i = 0; i < t->options.workers; i++) {
+        struct edge_worker *w = &t->workers[i];
+        if (newest[i] == NULL)
+            continue;
+        CHECK(oldest[i] != NULL);
+        pthread_mutex_lock(&w->lock);
+        oldest[i]->next = w->done;
+        w->done = newest[i];
+        pthread_mutex_unlock(&w->lock);
+        edge_worker_wake(w);
+    }
 }
 
 /* -- between transactions ------------------------------------------------------------------ */

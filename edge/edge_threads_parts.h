@@ -12,17 +12,27 @@
 #define QUEUE_CLICKS_MAX 262144
 #define QUEUE_BYTES_MAX  (256u * 1024 * 1024)
 /* What one transaction takes, at most (but at least one job). */
-#define GROUP_CLICKS_MAX 16384
-#define GROUP_BYTES_MAX  (8u * 1024 * 1024)
+#define GROUP_CLICKS_MAX 4096
+#define GROUP_BYTES_MAX  (2u * 1024 * 1024)
 #define HOUSEKEEP_MS     100
+/* Under load a transaction begins no sooner than this after the one before, unless so many clicks
+ * wait: each costs some 200 us of processor time whatever it holds (docs/PERFORMANCE.md). */
+#define PACE_US     3000
+#define PACE_CLICKS 1024
+/* Fewer clicks than these in the queue, or requests in a turn, are never refused for being late. */
+#define LATE_CLICKS_MIN   (4 * GROUP_CLICKS_MAX)
+#define LATE_REQUESTS_MIN 256
+/* So many requests of one turn, at most, wait for its end before the committer hears of them. */
+#define JUDGED_MAX       256
 #define READERS_CHECK_MS 60000
 
-/* Upper bounds of the latency histogram, in milliseconds; one more bucket for what is slower. */
-#define EDGE_LATENCY_BOUNDS                                                                        \
-    {                                                                                              \
-        1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000                                             \
-    }
-#define EDGE_LATENCY_BUCKETS 12
+/* What an answer promised, for its latency. */
+enum edge_promise {
+    EDGE_PROMISE_NONE,
+    EDGE_PROMISE_SPOOLED,
+    EDGE_PROMISE_REPLICATED,
+    EDGE_PROMISES
+};
 
 struct edge_worker {
     struct edge_threads *threads;
@@ -30,10 +40,14 @@ struct edge_worker {
     uv_loop_t loop;
     uv_timer_t due;
     uv_async_t wake;
+    uv_check_t turn_end;
     struct h2_server *server;
-    struct edge_http_rules rules; /* with the decoder */
+    struct edge_http_rules rules; /* with the decoder and the pool */
     struct body_decode *decoder;
+    struct edge_job_pool pool;
     /* loop's thread */
+    struct edge_job *judged, **judged_end; /* of this turn; to the committer at its end */
+    uint32_t judged_count, turn_requests;
     struct edge_job *waiting; /* committed; for the quorum or the deadline */
     uint32_t jobs;            /* with the committer, or waiting */
     bool draining, drained, over;
@@ -50,8 +64,9 @@ struct edge_threads {
     struct edge_pipeline *pipeline;
     struct metrics *metrics;
     struct h2_counters h2;
+    struct peer_gate *peers;
     struct edge_refused refused;
-    _Atomic uint64_t answer_ms[EDGE_LATENCY_BUCKETS], answer_ms_sum;
+    struct metrics_histogram answer_times[EDGE_PROMISES], commit_times;
     _Atomic uint64_t *accepted_by_line; /* home * partitions + partition */
     struct edge_worker *workers;
     uint32_t started_workers; /* the thread that starts and stops */
@@ -69,7 +84,9 @@ struct edge_threads {
     pthread_cond_t queue_filled;
     struct edge_job *queue_first, **queue_end; /* under queue_lock, with the next four */
     uint64_t queue_clicks, queue_bytes;
-    bool queue_closed;
+    bool queue_closed, pacing;
+    uint64_t begun_us;                /* committer: when the last transaction began, monotonic */
+    _Atomic uint64_t queue_oldest_ms; /* when the first in the queue came; 0: it is empty */
     /* forwarder */
     pthread_t forwarder;
     bool forwarder_runs;
@@ -81,12 +98,11 @@ extern const struct metric_row edge_metric_rows[];
 
 uint64_t edge_threads_mono_ms(const struct edge_threads *t);
 
-/* edge_threads_report.c: from the end of a request's header fields to its answer. */
-void edge_threads_count_latency(struct edge_threads *t, uint64_t ms);
-
 /* edge_threads_commit.c */
-/* False where too much waits already: nothing was taken. */
-bool edge_threads_queue(struct edge_threads *t, struct edge_job *job);
+/* Jobs by next, oldest first; returns, as such a list, those that find too much waiting already. */
+struct edge_job *edge_threads_queue(struct edge_threads *t, struct edge_job *jobs);
+/* Does the queue wait so long that new clicks should be refused? Any thread. */
+bool edge_threads_is_late(const struct edge_threads *t);
 void *edge_threads_commit_run(void *threads);
 /* Back to the workers; `jobs` is a list by next. */
 void edge_threads_hand_back(struct edge_threads *t, struct edge_job *jobs);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * edge_threads_report: what operators see of an edge: /metrics and /readyz. */
+#include "common/run/upkeep.h"
 #include "edge/edge_threads_parts.h"
 
 #include <stdio.h>
@@ -46,9 +47,20 @@ static void copy_h2(struct edge_threads *t)
         {EDGE_H2_CONNECTIONS, &t->h2.connections_total},
         {EDGE_H2_OPEN, &t->h2.connections_open},
         {EDGE_H2_REFUSED, &t->h2.connections_refused_total},
+        {EDGE_H2_PEER_MANY, &t->h2.peer_too_many_total},
+        {EDGE_H2_PEER_FAST, &t->h2.peer_too_fast_total},
+        {EDGE_H2_PEER_REQUESTS, &t->h2.peer_requests_refused_total},
+        {EDGE_H2_DESCRIPTORS, &t->h2.descriptors_out_total},
         {EDGE_H2_REQUESTS, &t->h2.requests_total},
         {EDGE_H2_RESPONSES, &t->h2.responses_total},
         {EDGE_H2_HANDSHAKES_FAILED, &t->h2.handshake_failures_total},
+        {EDGE_TLS_1_2, &t->h2.tls_1_2_total},
+        {EDGE_TLS_1_3, &t->h2.tls_1_3_total},
+        {EDGE_TLS_RESUMED, &t->h2.tls_resumed_total},
+        {EDGE_TLS_FAILED, &t->h2.tls_failed_total},
+        {EDGE_TLS_NO_PROTOCOL, &t->h2.tls_no_protocol_total},
+        {EDGE_TLS_STALLED, &t->h2.tls_stalled_total},
+        {EDGE_TLS_GONE, &t->h2.tls_gone_total},
         {EDGE_H2_PLAIN, &t->h2.plain_http_total},
         {EDGE_H2_ABUSE, &t->h2.abuse_closed_total},
         {EDGE_H2_PROXY_FAILURES, &t->h2.proxy_header_failures_total},
@@ -60,6 +72,7 @@ static void copy_h2(struct edge_threads *t)
     for (size_t i = 0; i < countof(rows); i++)
         metrics_set(t->metrics, rows[i].id,
                     atomic_load_explicit(rows[i].counter, memory_order_relaxed));
+    metrics_set(t->metrics, EDGE_H2_PEERS, peer_gate_known(t->peers));
 }
 
 /* The books of the way in: what each line accepted is what its readers must come to (design 2.7).
@@ -116,37 +129,61 @@ static void put_abuse(const struct edge_threads *t, struct buf *out)
     }
 }
 
-static const uint32_t latency_bounds[] = EDGE_LATENCY_BOUNDS;
-_Static_assert(countof(latency_bounds) + 1 == EDGE_LATENCY_BUCKETS, "one more for the rest");
-
-void edge_threads_count_latency(struct edge_threads *t, uint64_t ms)
+static void put_times(const struct edge_threads *t, struct buf *out)
 {
-    unsigned bucket = 0;
-    while (bucket < countof(latency_bounds) && ms > latency_bounds[bucket])
-        bucket++;
-    atomic_fetch_add_explicit(&t->answer_ms[bucket], 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&t->answer_ms_sum, ms, memory_order_relaxed);
+    static const char *const promises[] = {"none", "spooled", "replicated"};
+    static const char answers[] = "tributary_edge_answer_seconds",
+                      commits[] = "tributary_edge_commit_seconds";
+    _Static_assert(countof(promises) == EDGE_PROMISES, "one name each");
+
+    metrics_head(out, answers, "histogram",
+                 "from the end of a request's header fields to its answer, by what it promised");
+    for (unsigned i = 0; i < EDGE_PROMISES; i++)
+        metrics_histogram_put(out, answers, (const char *const[]){"durability", promises[i], NULL},
+                              &t->answer_times[i]);
+    metrics_head(out, commits, "histogram", "group commits, with their sync");
+    metrics_histogram_put(out, commits, NULL, &t->commit_times);
 }
 
-static void put_latency(const struct edge_threads *t, struct buf *out)
+static void put_publish_times(const struct edge_threads *t, struct buf *out)
 {
-    static const char *const none[] = {NULL};
-    uint64_t count = 0;
+    static const char name[] = "tributary_edge_publish_seconds";
+    if (t->options.publish_times == NULL)
+        return;
+    metrics_head(out, name, "histogram",
+                 "from a segment's publish to the word of its region that it is stored");
+    for (uint32_t region = 0; region < t->options.rules.admit.region_count; region++)
+        metrics_histogram_put(out, name,
+                              (const char *const[]){"region", region_name(t, region), NULL},
+                              t->options.publish_times[region]);
+}
 
-    put_text(out,
-             "# HELP tributary_edge_answer_milliseconds from a request's header to its answer\n"
-             "# TYPE tributary_edge_answer_milliseconds histogram\n");
-    for (unsigned i = 0; i < EDGE_LATENCY_BUCKETS; i++) {
-        char bound[16] = "+Inf";
-        if (i < countof(latency_bounds))
-            (void)snprintf(bound, sizeof(bound), "%u", latency_bounds[i]);
-        const char *labels[] = {"le", bound, NULL};
-        count += atomic_load_explicit(&t->answer_ms[i], memory_order_relaxed);
-        metrics_line(out, "tributary_edge_answer_milliseconds_bucket", labels, count);
-    }
-    metrics_line(out, "tributary_edge_answer_milliseconds_sum", none,
-                 atomic_load_explicit(&t->answer_ms_sum, memory_order_relaxed));
-    metrics_line(out, "tributary_edge_answer_milliseconds_count", none, count);
+static void put_floors_of(const struct edge_threads *t, struct buf *out, const char *name,
+                          bool held)
+{
+    uint32_t partitions = t->options.rules.admit.partitions;
+    for (uint32_t region = 0; region < t->options.rules.admit.region_count; region++)
+        for (uint32_t partition = 0; partition < partitions; partition++) {
+            struct edge_floor_view rows[LIMIT_READERS];
+            char number[16];
+            uint32_t count = edge_pipeline_floors(t->pipeline, region, (uint16_t)partition, rows);
+            (void)snprintf(number, sizeof(number), "%u", partition);
+            for (uint32_t i = 0; i < count; i++)
+                metrics_line(out, name,
+                             (const char *const[]){"home", region_name(t, region), "partition",
+                                                   number, "reader", rows[i].reader, NULL},
+                             held ? rows[i].held : rows[i].floor);
+        }
+}
+
+static void put_floors(const struct edge_threads *t, struct buf *out)
+{
+    metrics_head(out, "tributary_edge_reader_floor", "gauge",
+                 "numbers of the current epoch that the reader has consumed");
+    put_floors_of(t, out, "tributary_edge_reader_floor", false);
+    metrics_head(out, "tributary_edge_reader_held", "gauge",
+                 "numbers of all epochs in the spool that the reader has not consumed");
+    put_floors_of(t, out, "tributary_edge_reader_held", true);
 }
 
 void edge_threads_metrics(struct edge_threads *t, struct buf *out)
@@ -156,11 +193,20 @@ void edge_threads_metrics(struct edge_threads *t, struct buf *out)
     edge_pipeline_view(t->pipeline, &view);
     copy_view(t, &view);
     copy_h2(t);
+    if (t->options.spool_path != NULL)
+        metrics_set(t->metrics, EDGE_SPOOL_DISK_FREE,
+                    upkeep_disk_free_bytes(t->options.spool_path));
     metrics_render(t->metrics, out);
     put_books(t, out);
     put_refused(t, out);
     put_abuse(t, out);
-    put_latency(t, out);
+    put_times(t, out);
+    put_publish_times(t, out);
+    put_floors(t, out);
+    metrics_head(out, "tributary_edge_spool_age_seconds", "gauge",
+                 "since the oldest click was stored that some reader has not consumed");
+    metrics_line_seconds(out, "tributary_edge_spool_age_seconds", NULL,
+                         1000 * edge_pipeline_oldest_ms(t->pipeline));
     put_text(out, "# HELP tributary_edge_bus_up is the region's bus connected?\n"
                   "# TYPE tributary_edge_bus_up gauge\n");
     for (uint32_t region = 0; region < t->options.rules.admit.region_count; region++) {

@@ -21,7 +21,12 @@ static void count_answer(struct edge_threads *t, const struct edge_job *job)
     };
     CHECK(job->answer.outcome > EDGE_OUTCOME_NONE && job->answer.outcome < countof(counters));
     metrics_add(t->metrics, counters[job->answer.outcome], 1);
-    edge_threads_count_latency(t, uv_hrtime() / 1000000 - job->request->received_mono_ms);
+    enum edge_promise promise = EDGE_PROMISE_NONE;
+    if (job->answer.outcome == EDGE_OUTCOME_ACCEPTED)
+        promise = job->answer.durability == EDGE_REPLICATED ? EDGE_PROMISE_REPLICATED
+                                                            : EDGE_PROMISE_SPOOLED;
+    metrics_histogram_add(&t->answer_times[promise],
+                          uv_hrtime() / 1000 - job->request->received_mono_us);
     if (job->request->cancelled)
         metrics_add(t->metrics, EDGE_CANCELLED, 1);
 }
@@ -117,6 +122,7 @@ static void finish_if_over(struct edge_worker *w)
     h2_server_free(w->server);
     uv_close((uv_handle_t *)&w->wake, NULL);
     uv_close((uv_handle_t *)&w->due, NULL);
+    uv_close((uv_handle_t *)&w->turn_end, NULL);
 }
 
 static void on_drained(void *worker)
@@ -193,7 +199,10 @@ static void take_in(struct edge_worker *w, struct edge_job *job, uint64_t now_ms
         respond(w, job);
         return;
     }
-    job->due_ms = now_ms + (job->want_replicated ? o->durable_wait_ms : o->replication_budget_ms);
+    if (job->want_replicated)
+        job->due_ms = now_ms + o->durable_wait_ms;
+    else
+        job->due_ms = job->came_ms + o->replication_budget_ms; /* the commit included */
     job->next = w->waiting;
     w->waiting = job;
     /* Counted before settle_waiting looks at what the region acknowledged: an acknowledgement after
@@ -220,10 +229,52 @@ static void on_wake(uv_async_t *wake)
     finish_if_over(w);
 }
 
-/* A queue that is full shows when a job is put into it; the gate knows of the spool alone. */
-static enum edge_gate gate_of(const struct edge_threads *t)
+/* Do requests come faster than this loop handles them? What was readable when the turn began has
+ * waited as long as the turn lasts; the rest of it is refused, which is quick, so that those behind
+ * it need not wait for ever. */
+static bool turn_is_late(struct edge_worker *w, uint64_t now_ms)
 {
-    return atomic_load(&t->spool_full) ? EDGE_GATE_SPOOL_FULL : EDGE_GATE_OPEN;
+    uint32_t queue_ms = w->threads->options.queue_ms;
+    return queue_ms > 0 && w->turn_requests > LATE_REQUESTS_MIN &&
+           now_ms - base_min_u64(now_ms, uv_now(&w->loop)) > queue_ms;
+}
+
+/* A queue that is full shows when a job is put into it. */
+static enum edge_gate gate_of(struct edge_worker *w, uint64_t mono_ms)
+{
+    const struct edge_threads *t = w->threads;
+    if (atomic_load_explicit(&t->spool_full, memory_order_relaxed))
+        return EDGE_GATE_SPOOL_FULL;
+    return turn_is_late(w, mono_ms) || edge_threads_is_late(t) ? EDGE_GATE_OVERLOADED
+                                                               : EDGE_GATE_OPEN;
+}
+
+/* The requests of one turn go to the committer together: one lock and one signal for all. */
+static void hand_over(struct edge_worker *w)
+{
+    struct edge_job *next;
+
+    if (w->judged == NULL)
+        return;
+    struct edge_job *refused = edge_threads_queue(w->threads, w->judged);
+    w->judged = NULL;
+    w->judged_end = &w->judged;
+    w->judged_count = 0;
+    for (struct edge_job *job = refused; job != NULL; job = next) {
+        next = job->next;
+        w->jobs--;
+        metrics_add(w->threads->metrics, EDGE_OVERLOADED, 1);
+        edge_job_overloaded(job);
+        respond(w, job);
+    }
+}
+
+/* After the poll, where requests come from; answers given here leave before the next one. */
+static void on_turn_end(uv_check_t *turn_end)
+{
+    struct edge_worker *w = container_of(turn_end, struct edge_worker, turn_end);
+    hand_over(w);
+    w->turn_requests = 0;
 }
 
 static void on_request(void *context, struct h2_request *request)
@@ -231,24 +282,28 @@ static void on_request(void *context, struct h2_request *request)
     struct edge_worker *w = context;
     struct edge_threads *t = w->threads;
     uint64_t now_ms = t->options.clock->wall_ms(t->options.clock);
-    struct edge_job *job = edge_job_new(&w->rules, &t->refused, request, gate_of(t), now_ms);
+    w->turn_requests++;
+    enum edge_gate gate = gate_of(w, request->received_mono_ms);
+    struct edge_job *job = edge_job_new(&w->rules, &t->refused, request, gate, now_ms);
 
     metrics_add(t->metrics, EDGE_BODY_BYTES, request->body.length);
-    metrics_add(t->metrics, EDGE_CLICKS_REFUSED, job->refused_count);
+    if (job->refused_count > 0)
+        metrics_add(t->metrics, EDGE_CLICKS_REFUSED, job->refused_count);
     if (job->answer.outcome != EDGE_OUTCOME_NONE) {
-        if (job->answer.outcome == EDGE_OUTCOME_UNAVAILABLE)
-            metrics_add(t->metrics, EDGE_SPOOL_FULL, 1); /* the gate's only reason */
+        if (job->answer.outcome == EDGE_OUTCOME_UNAVAILABLE) /* the gate's doing */
+            metrics_add(t->metrics,
+                        gate == EDGE_GATE_SPOOL_FULL ? EDGE_SPOOL_FULL : EDGE_OVERLOADED, 1);
         respond(w, job);
         return;
     }
     job->owner = w;
+    job->came_ms = base_min_u64(uv_now(&w->loop), edge_threads_mono_ms(t));
     w->jobs++;
-    if (!edge_threads_queue(t, job)) {
-        w->jobs--;
-        metrics_add(t->metrics, EDGE_OVERLOADED, 1);
-        edge_job_overloaded(job);
-        respond(w, job);
-    }
+    job->next = NULL;
+    *w->judged_end = job;
+    w->judged_end = &job->next;
+    if (++w->judged_count == JUDGED_MAX)
+        hand_over(w);
 }
 
 void edge_worker_wake(struct edge_worker *w)
@@ -277,6 +332,7 @@ enum err edge_worker_init(struct edge_worker *w, struct edge_threads *t, const c
         .proxy_network_count = o->proxy_network_count,
         .forwarded_networks = o->forwarded_networks,
         .forwarded_network_count = o->forwarded_network_count,
+        .peers = t->peers,
         .stall_timeout_ms = o->stall_timeout_ms,
         .idle_timeout_ms = o->idle_timeout_ms,
         .counters = &t->h2,
@@ -286,6 +342,8 @@ enum err edge_worker_init(struct edge_worker *w, struct edge_threads *t, const c
 
     w->threads = t;
     w->rules = o->rules;
+    w->rules.pool = &w->pool;
+    w->judged_end = &w->judged;
     if (w->rules.unpacked.bytes_max > 0)
         w->rules.decoder = w->decoder = body_decode_new();
     CHECK(uv_loop_init(&w->loop) == 0);
@@ -296,6 +354,8 @@ enum err edge_worker_init(struct edge_worker *w, struct edge_threads *t, const c
     }
     CHECK(uv_async_init(&w->loop, &w->wake, on_wake) == 0);
     CHECK(uv_timer_init(&w->loop, &w->due) == 0);
+    CHECK(uv_check_init(&w->loop, &w->turn_end) == 0);
+    CHECK(uv_check_start(&w->turn_end, on_turn_end) == 0);
     pthread_mutex_lock(&w->lock);
     w->wakeable = true;
     pthread_mutex_unlock(&w->lock);

@@ -30,6 +30,7 @@ static void on_closed(uv_handle_t *handle)
         nghttp2_session_del(c->session);
     SSL_free(c->ssl);
     buf_done(&c->written);
+    h2_peer_end(c);
     h2_server_conn_gone(s, c);
     free(c);
 }
@@ -173,6 +174,16 @@ static void plain_http(struct h2_conn *c)
         linger(c);
 }
 
+static void count_handshake(const struct h2_conn *c)
+{
+    if (SSL_version(c->ssl) == TLS1_3_VERSION)
+        H2_COUNT(c->server, tls_1_3_total, 1);
+    else
+        H2_COUNT(c->server, tls_1_2_total, 1);
+    if (SSL_session_reused(c->ssl) == 1)
+        H2_COUNT(c->server, tls_resumed_total, 1);
+}
+
 /* True when the handshake is done and HTTP/2 was agreed. */
 static bool handshake(struct h2_conn *c)
 {
@@ -184,13 +195,17 @@ static bool handshake(struct h2_conn *c)
         SSL_get0_alpn_selected(c->ssl, &protocol, &length);
         if (length == 2 && memcmp(protocol, "h2", 2) == 0) {
             c->state = H2_CONN_OPEN;
+            count_handshake(c);
             c->session = h2_conn_session_new(c);
             if (c->server->draining) /* came just before the end: to be served by the next */
                 h2_conn_goaway(c);
             return true;
         }
+        H2_COUNT(c->server, tls_no_protocol_total, 1);
     } else if (SSL_get_error(c->ssl, done) == SSL_ERROR_WANT_READ) {
         return false;
+    } else {
+        H2_COUNT(c->server, tls_failed_total, 1);
     }
     H2_COUNT(c->server, handshake_failures_total, 1);
     c->last_words = true; /* the alert is in c->out */
@@ -243,8 +258,10 @@ static void on_read(uv_stream_t *tcp, ssize_t length, const uv_buf_t *bytes)
     if (length == 0 || c->state == H2_CONN_CLOSING)
         return;
     if (length < 0) {
-        if (c->state == H2_CONN_HANDSHAKE)
+        if (c->state == H2_CONN_HANDSHAKE) {
             H2_COUNT(c->server, handshake_failures_total, 1);
+            H2_COUNT(c->server, tls_gone_total, 1);
+        }
         h2_conn_close(c);
         return;
     }
@@ -262,6 +279,11 @@ static void on_read(uv_stream_t *tcp, ssize_t length, const uv_buf_t *bytes)
             return;
         }
         c->state = H2_CONN_HANDSHAKE;
+    }
+    /* libuv would go on while the socket gives; others have a turn, too. */
+    if ((size_t)length == H2_READ_BYTES) {
+        (void)uv_read_stop(tcp);
+        c->resting = true;
     }
     int taken = BIO_write(c->in, rest.data, (int)rest.length);
     CHECK(taken == (int)rest.length);
@@ -292,7 +314,11 @@ void h2_conn_accept(struct h2_server *s, int file, const char *peer_ip)
     c->last_kind = ABUSE_UNKNOWN_FRAME;
     (void)snprintf(c->peer_ip, sizeof(c->peer_ip), "%s", peer_ip);
 
-    h2_peer_begin(c);
+    if (!h2_peer_begin(c)) { /* before anything costly was made for it */
+        free(c);
+        (void)close(file);
+        return;
+    }
     c->ssl = SSL_new(s->options.tls);
     c->in = BIO_new(BIO_s_mem());
     c->out = BIO_new(BIO_s_mem());
@@ -355,6 +381,11 @@ void h2_conn_flush(struct h2_conn *c)
 {
     while (flush_bite(c))
         ;
+    if (c->resting && c->state != H2_CONN_CLOSING) {
+        c->resting = false;
+        if (uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read) != 0)
+            h2_conn_close(c);
+    }
 }
 
 /* -- time ---------------------------------------------------------------------------------- */
@@ -387,6 +418,7 @@ void h2_conn_sweep(struct h2_conn *c, uint64_t now_ms)
         } else if (now_ms - c->opened_ms >= options->stall_timeout_ms) {
             H2_COUNT(c->server, stalled_total, 1);
             H2_COUNT(c->server, handshake_failures_total, 1);
+            H2_COUNT(c->server, tls_stalled_total, 1);
             h2_conn_close(c);
         }
         return;

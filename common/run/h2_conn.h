@@ -31,6 +31,14 @@
 /* The slowest body that is still waited for, after the stall time-out. */
 #define H2_BODY_BYTES_PER_S_MIN 16384
 #define H2_LINGER_MS            1000
+/* Ended streams kept for the next requests, with their buffers where these are small. None under
+ * AddressSanitizer, which should see every use after the end. */
+#ifdef __SANITIZE_ADDRESS__
+#define H2_SPARE_STREAMS 0
+#else
+#define H2_SPARE_STREAMS 1024
+#endif
+#define H2_SPARE_BYTES 4096
 
 enum h2_conn_state {
     H2_CONN_PROXIED,   /* from a proxy of ours: its header is awaited */
@@ -48,6 +56,7 @@ enum h2_refusal {
     H2_REFUSE_HEADERS,
     H2_REFUSE_BODY,
     H2_REFUSE_STALLED,
+    H2_REFUSE_RATE,
     H2_REFUSE_OVERLOAD
 };
 
@@ -59,17 +68,19 @@ struct h2_stream {
     int32_t id;
     enum h2_refusal refusal;
     bool headers_ended, delivered, answered, request_ended, upload_ended, is_head;
+    uint32_t retry_after_s; /* 0: as the refusal has it */
     uint64_t begun_ms, progress_ms;
     uint64_t answered_ms; /* when the whole answer had been sent; 0: not yet */
     size_t discarded;     /* bytes of a body that came after its answer */
-    struct buf text;      /* header names and values, each with a NUL; offsets until headers end */
-    uint32_t offsets[2 * (H2_HEADERS_MAX + H2_PSEUDO_HEADERS)];
     uint32_t field_count;
     size_t field_bytes;
-    struct h2_header headers[H2_HEADERS_MAX];
+    size_t answer_sent;
+    /* what follows is kept, or need not be cleared, when a stream is used again */
+    struct buf text; /* header names and values, each with a NUL; offsets until headers end */
     struct buf body;
     struct buf answer;
-    size_t answer_sent;
+    uint32_t offsets[2 * (H2_HEADERS_MAX + H2_PSEUDO_HEADERS)];
+    struct h2_header headers[H2_HEADERS_MAX];
     char peer_ip[INET6_ADDRSTRLEN];
 };
 
@@ -82,6 +93,7 @@ struct h2_conn {
     struct h2_conn *next_dirty;
     enum h2_conn_state state;
     bool dirty, writing, over_budget, last_words;
+    bool resting; /* reads on in the next turn */
     SSL *ssl;
     BIO *in, *out; /* owned by ssl */
     nghttp2_session *session;
@@ -95,6 +107,8 @@ struct h2_conn {
     struct abuse_budget budget;
     struct abuse_meter meter;
     enum abuse_kind last_kind; /* of the last frame that was charged */
+    bool peer_counted;         /* peer_entry is to be given back */
+    uint32_t peer_entry;
     char peer_ip[INET6_ADDRSTRLEN];
 };
 
@@ -106,11 +120,14 @@ struct h2_server {
     uv_prepare_t before_poll;
     uv_check_t after_poll;
     int listen_file;
+    int reserve_file; /* given up to accept, and close, when there is no other; -1: none */
     uint16_t port;
     struct h2_conn *conns;
     unsigned conn_count;
     struct h2_conn *dirty;
-    uint64_t stream_count; /* also those whose connection has gone */
+    uint64_t stream_count;           /* also those whose connection has gone */
+    struct h2_stream *spare_streams; /* by next */
+    unsigned spare_count;
     size_t body_bytes;
     bool draining, drained, freed;
     unsigned open_handles;
@@ -140,12 +157,15 @@ void h2_conn_goaway(struct h2_conn *c);
 void h2_conn_close(struct h2_conn *c);
 
 /* h2_peer.c: who is at the other end. */
-/* For a new connection: will a PROXY header come first? */
-void h2_peer_begin(struct h2_conn *c);
+/* For a new connection: will a PROXY header come first? False: its address has too many. */
+bool h2_peer_begin(struct h2_conn *c);
+void h2_peer_end(struct h2_conn *c);
 /* Eats it from *bytes; true once it is over, and the rest is the client's. May close. */
 bool h2_peer_take(struct h2_conn *c, struct span *bytes);
 /* Once header fields are there: the client that a proxy of ours names. */
 void h2_peer_forwarded(struct h2_stream *stream);
+/* May that client ask now? Where not, stream->retry_after_s says when. */
+bool h2_peer_may_ask(struct h2_stream *stream);
 
 /* h2_conn_stream.c: the nghttp2 side. */
 nghttp2_session *h2_conn_session_new(struct h2_conn *c);
@@ -153,12 +173,20 @@ nghttp2_session *h2_conn_session_new(struct h2_conn *c);
 void h2_conn_charge(struct h2_conn *c, enum abuse_kind kind, uint64_t amount);
 /* Over its budget already, by somebody else's count. */
 void h2_conn_expel(struct h2_conn *c, enum abuse_kind kind);
-/* The connection is going: requests without an answer are cancelled, the others freed. */
-void h2_conn_drop_streams(struct h2_conn *c);
 void h2_conn_sweep_streams(struct h2_conn *c, uint64_t now_ms);
+
+/* h2_stream.c: the streams of connections, and those whose connection has gone. */
+struct h2_stream *h2_stream_new(struct h2_conn *c, int32_t id);
 /* The body is not needed any more. */
 void h2_stream_drop_body(struct h2_stream *stream);
+/* The peer will not get an answer any more. */
+/* No user information in :authority, and a Host that says the same (RFC 9113, 8.3.1). */
+bool h2_stream_has_one_authority(const struct h2_stream *stream);
+void h2_stream_abandon(struct h2_stream *stream);
 void h2_stream_free(struct h2_stream *stream);
+void h2_stream_free_spares(struct h2_server *s);
+/* The connection is going: requests without an answer are cancelled, the others freed. */
+void h2_conn_drop_streams(struct h2_conn *c);
 
 /* h2_server.c */
 const char *h2_server_date(struct h2_server *s);

@@ -12,7 +12,9 @@ static const struct {
     unsigned retry_after_s;
 } refusals[] = {
     [H2_REFUSE_HEADER] = {400, "bad_header", "Bad header field",
-                          "A header field holds a character that HTTP does not allow.", 0},
+                          "A header field holds a character that HTTP does not allow, or names "
+                          "another host than the request.",
+                          0},
     [H2_REFUSE_HEADERS] = {431, "headers_too_large", "Header fields too large",
                            "A request may carry at most 64 header fields and 16384 bytes of them.",
                            0},
@@ -20,6 +22,10 @@ static const struct {
                         "The body is longer than this server takes. Nothing was stored.", 0},
     [H2_REFUSE_STALLED] = {408, "stalled", "Request stalled",
                            "The body did not arrive in time. Nothing was stored.", 0},
+    [H2_REFUSE_RATE] = {429, "rate_limited", "Too many requests",
+                        "Requests come from this address faster than this server takes them. "
+                        "Nothing was stored.",
+                        1},
     [H2_REFUSE_OVERLOAD] = {503, "overloaded", "Overloaded",
                             "Too many bytes of requests wait already. Nothing was stored.", 1},
 };
@@ -42,8 +48,8 @@ void h2_conn_expel(struct h2_conn *c, enum abuse_kind kind)
     c->over_budget = true;
     H2_COUNT(c->server, abuse_closed_total, 1);
     H2_COUNT(c->server, abuse_closed_by_kind[kind], 1);
-    log_warn("connection over its abuse budget", log_text("peer", c->peer_ip),
-             log_text("kind", abuse_kind_name(kind)));
+    log_warn("connection over its abuse budget", log_text("kind", abuse_kind_name(kind)));
+    log_debug("who was over its abuse budget", log_text("peer", c->peer_ip));
     (void)nghttp2_session_terminate_session(c->session, NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
@@ -54,89 +60,6 @@ static struct h2_stream *stream_of(nghttp2_session *session, int32_t id)
     return nghttp2_session_get_stream_user_data(session, id);
 }
 
-static struct h2_stream *stream_new(struct h2_conn *c, int32_t id)
-{
-    struct h2_stream *stream = base_zalloc(1, sizeof(*stream));
-    stream->server = c->server;
-    stream->conn = c;
-    stream->id = id;
-    stream->begun_ms = stream->progress_ms = now_of(c);
-    memcpy(stream->peer_ip, c->peer_ip, sizeof(stream->peer_ip));
-    stream->next = c->streams;
-    if (c->streams != NULL)
-        c->streams->previous = stream;
-    c->streams = stream;
-    c->stream_count++;
-    c->server->stream_count++;
-    return stream;
-}
-
-void h2_stream_drop_body(struct h2_stream *stream)
-{
-    stream->server->body_bytes -= stream->body.length;
-    if (stream->conn != NULL)
-        stream->conn->body_bytes -= stream->body.length;
-    buf_done(&stream->body);
-    stream->request.body = (struct span){NULL, 0};
-}
-
-static void drop_answer(struct h2_stream *stream)
-{
-    if (stream->conn != NULL)
-        stream->conn->answer_bytes -= stream->answer.length;
-    buf_done(&stream->answer);
-}
-
-/* Takes the stream off its connection, which keeps no trace of it. */
-static void detach(struct h2_stream *stream)
-{
-    struct h2_conn *c = stream->conn;
-
-    c->body_bytes -= stream->body.length;
-    drop_answer(stream);
-    if (stream->next != NULL)
-        stream->next->previous = stream->previous;
-    if (stream->previous != NULL)
-        stream->previous->next = stream->next;
-    else
-        c->streams = stream->next;
-    c->stream_count--;
-    stream->next = stream->previous = NULL;
-    stream->conn = NULL;
-}
-
-void h2_stream_free(struct h2_stream *stream)
-{
-    struct h2_server *s = stream->server;
-
-    if (stream->conn != NULL)
-        detach(stream);
-    h2_stream_drop_body(stream);
-    buf_done(&stream->text);
-    free(stream);
-    h2_server_stream_gone(s);
-}
-
-/* The peer will not get an answer any more. */
-static void abandon(struct h2_stream *stream)
-{
-    detach(stream);
-    if (stream->delivered && !stream->answered)
-        stream->request.cancelled = true; /* h2_respond frees it */
-    else
-        h2_stream_free(stream);
-}
-
-void h2_conn_drop_streams(struct h2_conn *c)
-{
-    while (c->streams != NULL) {
-        struct h2_stream *stream = c->streams;
-        if (c->session != NULL)
-            (void)nghttp2_session_set_stream_user_data(c->session, stream->id, NULL);
-        abandon(stream);
-    }
-}
-
 /* Answers in the application's place. */
 static void refuse(struct h2_stream *stream, enum h2_refusal refusal)
 {
@@ -145,7 +68,8 @@ static void refuse(struct h2_stream *stream, enum h2_refusal refusal)
     H2_COUNT(stream->server, refused_by_server_total, 1);
     h2_respond_problem(&stream->request, refusals[refusal].status, refusals[refusal].token,
                        refusals[refusal].title, refusals[refusal].detail,
-                       refusals[refusal].retry_after_s);
+                       stream->retry_after_s > 0 ? stream->retry_after_s
+                                                 : refusals[refusal].retry_after_s);
 }
 
 static void deliver(struct h2_stream *stream)
@@ -163,11 +87,11 @@ static void deliver(struct h2_stream *stream)
 
 static void set_pseudo(struct h2_request *r, const char *name, const char *value)
 {
-    if (strcmp(name, ":method") == 0)
+    if (name[1] == 'm' && strcmp(name, ":method") == 0)
         r->method = value;
-    else if (strcmp(name, ":path") == 0)
+    else if (name[1] == 'p' && strcmp(name, ":path") == 0)
         r->path = value;
-    else if (strcmp(name, ":authority") == 0)
+    else if (name[1] == 'a' && strcmp(name, ":authority") == 0)
         r->authority = value;
 }
 
@@ -180,7 +104,8 @@ static void resolve_headers(struct h2_stream *stream)
     r->method = r->path = r->query = r->authority = "";
     r->headers = stream->headers;
     r->peer_ip = stream->peer_ip;
-    r->received_mono_ms = uv_hrtime() / 1000000;
+    r->received_mono_us = uv_hrtime() / 1000;
+    r->received_mono_ms = r->received_mono_us / 1000;
     for (uint32_t i = 0; i < stream->field_count; i++) {
         const char *name = text + stream->offsets[2 * i];
         const char *value = text + stream->offsets[2 * i + 1];
@@ -211,6 +136,10 @@ static void headers_ended(struct h2_stream *stream, bool request_ended)
     stream->request_ended = request_ended;
     resolve_headers(stream);
     h2_peer_forwarded(stream);
+    if (!h2_peer_may_ask(stream) && stream->refusal == H2_REFUSE_NOTHING)
+        stream->refusal = H2_REFUSE_RATE;
+    if (stream->refusal == H2_REFUSE_NOTHING && !h2_stream_has_one_authority(stream))
+        stream->refusal = H2_REFUSE_HEADER;
     if (stream->refusal == H2_REFUSE_NOTHING && declares_long_body(stream))
         stream->refusal = H2_REFUSE_BODY;
     if (stream->refusal == H2_REFUSE_NOTHING && stream->conn->answer_bytes > H2_ANSWER_BYTES_MAX)
@@ -237,12 +166,16 @@ static void headers_ended(struct h2_stream *stream, bool request_ended)
 static bool put_value(struct buf *out, const uint8_t *value, size_t length)
 {
     buf_reserve(out, length + 1);
-    for (size_t i = 0; i < length; i++) {
-        if ((value[i] < 0x20 && value[i] != '\t') || value[i] == 0x7f)
-            return false;
-        out->data[out->length++] = value[i] == '\t' ? ' ' : value[i];
+    uint8_t *to = out->data + out->length;
+    bool valid = true;
+    for (size_t i = 0; i < length; i++) { /* without branches: the compiler takes many at once */
+        valid &= (value[i] >= 0x20 || value[i] == '\t') && value[i] != 0x7f;
+        to[i] = value[i] == '\t' ? ' ' : value[i];
     }
-    out->data[out->length++] = 0;
+    if (!valid)
+        return false;
+    to[length] = 0;
+    out->length += length + 1;
     return true;
 }
 
@@ -270,8 +203,10 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     if (stream->headers_ended)
         return 0; /* a trailer: bounded above, used by nobody */
     stream->offsets[2 * stream->field_count] = (uint32_t)stream->text.length;
-    buf_put(&stream->text, name, name_length);
-    buf_put_u8(&stream->text, 0);
+    buf_reserve(&stream->text, name_length + value_length + 2);
+    memcpy(stream->text.data + stream->text.length, name, name_length);
+    stream->text.length += name_length;
+    stream->text.data[stream->text.length++] = 0;
     stream->offsets[2 * stream->field_count + 1] = (uint32_t)stream->text.length;
     if (put_value(&stream->text, value, value_length))
         stream->field_count++;
@@ -302,7 +237,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
 {
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
-    struct h2_stream *stream = stream_new(user_data, frame->hd.stream_id);
+    struct h2_stream *stream = h2_stream_new(user_data, frame->hd.stream_id);
     CHECK(nghttp2_session_set_stream_user_data(session, stream->id, stream) == 0);
     return 0;
 }
@@ -391,7 +326,7 @@ static int on_stream_close(nghttp2_session *session, int32_t stream_id, uint32_t
 
     if (stream != NULL) {
         (void)nghttp2_session_set_stream_user_data(session, stream_id, NULL);
-        abandon(stream);
+        h2_stream_abandon(stream);
     }
     return 0;
 }

@@ -15,7 +15,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ACCEPTS_A_TURN  16
+/* A handshake costs more than half a millisecond: those who wait for an answer wait for all of a
+ * turn's handshakes. */
+#define ACCEPTS_A_TURN  4
 #define ACCEPT_PAUSE_MS 100
 #define DRAIN_SWEEP_MS  20
 /* Between the two GOAWAYs: requests that were on their way arrive meanwhile (RFC 9113, 6.8). */
@@ -47,10 +49,42 @@ static void on_pause_over(uv_timer_t *pause)
         (void)uv_poll_start(&s->listener, UV_READABLE, on_listener);
 }
 
+/* The log bounds how often it is told. */
+static void tell_exhausted(const struct h2_server *s, int reason)
+{
+    log_warn("cannot accept now", log_text("reason", strerror(reason)), log_u64("port", s->port));
+}
+
+static int open_reserve(void)
+{
+    return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* Out of descriptors: the client is better told so, by a close, than left to wait. True: go on
+ * accepting; the listening socket has one connection less. */
+static bool turn_away(struct h2_server *s)
+{
+    if ((errno != EMFILE && errno != ENFILE) || s->reserve_file < 0)
+        return false;
+    tell_exhausted(s, errno);
+    (void)close(s->reserve_file);
+    int file = accept4(s->listen_file, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int reason = errno;
+    if (file >= 0) {
+        (void)close(file);
+        H2_COUNT(s, descriptors_out_total, 1);
+    }
+    s->reserve_file = open_reserve();
+    errno = reason;
+    return file >= 0;
+}
+
 /* Out of descriptors or buffers: the socket stays readable, so asking again at once would spin. */
 static void pause_accepting(struct h2_server *s)
 {
-    log_warn("cannot accept now", log_text("reason", strerror(errno)), log_u64("port", s->port));
+    tell_exhausted(s, errno);
+    if (s->reserve_file < 0) /* another thread was faster */
+        s->reserve_file = open_reserve();
     (void)uv_poll_stop(&s->listener);
     (void)uv_timer_start(&s->pause, on_pause_over, ACCEPT_PAUSE_MS, 0);
 }
@@ -70,8 +104,10 @@ static void on_listener(uv_poll_t *listener, int status, int events)
         if (file < 0) {
             if (errno == EAGAIN)
                 return;
-            if (errno == ECONNABORTED || errno == EINTR)
+            if (errno == ECONNABORTED || errno == EINTR || turn_away(s))
                 continue;
+            if (errno == EAGAIN)
+                return;
             pause_accepting(s);
             return;
         }
@@ -219,6 +255,9 @@ static void free_if_over(struct h2_server *s)
 {
     if (!s->freed || s->stream_count > 0)
         return;
+    h2_stream_free_spares(s);
+    if (s->reserve_file >= 0)
+        (void)close(s->reserve_file);
     SSL_CTX_free(s->options.tls);
     free(s);
 }
@@ -333,6 +372,7 @@ enum err h2_server_start(const struct h2_server_options *options, struct h2_serv
         return err;
     }
     learn_port(s);
+    s->reserve_file = open_reserve();
     CHECK(SSL_CTX_up_ref(s->options.tls) == 1);
     CHECK(uv_poll_init(loop, &s->listener, s->listen_file) == 0);
     CHECK(uv_timer_init(loop, &s->sweep) == 0 && uv_timer_init(loop, &s->pause) == 0 &&

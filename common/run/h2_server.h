@@ -7,7 +7,8 @@
  *
  * Whole requests only: on_request runs when the body has ended (or was refused: then the server
  * answers by itself with a problem document: 400 bad header field, 413 over body_bytes_max, 431
- * over header limits, 408 stalled, 503 when too many bytes wait already). The program must ignore
+ * over header limits, 408 stalled, 429 over the rate of its address, 503 when too many bytes wait
+ * already). The program must ignore
  * SIGPIPE. Memory of a request is the server's until h2_respond, which ends it; each request is
  * answered exactly once, also when its connection has died meanwhile (the answer is then dropped
  * and memory freed). */
@@ -16,6 +17,7 @@
 #include "common/base/bytes.h"
 #include "common/base/err.h"
 #include "common/run/abuse_budget.h"
+#include "common/run/peer_gate.h"
 #include "common/run/proxy_header.h"
 
 #include <openssl/ssl.h>
@@ -36,7 +38,7 @@ struct h2_request {
     size_t header_count;
     struct span body;
     const char *peer_ip; /* text form */
-    uint64_t received_mono_ms;
+    uint64_t received_mono_ms, received_mono_us;
     void *user;     /* the application's */
     bool cancelled; /* the client is gone; h2_respond must still be called */
 };
@@ -63,6 +65,13 @@ struct h2_counters { /* written on the loop's thread, read anywhere: relaxed ato
         plain_http_total, abuse_closed_total, responses_total, bytes_in_total, bytes_out_total,
         connections_refused_total, refused_by_server_total, stalled_total;
     _Atomic uint64_t proxy_header_failures_total;
+    /* handshakes that ended well, by version, and resumed of them; that did not, by what was wrong:
+     * with TLS itself, no common protocol (ALPN), not done in time, gone before the end */
+    _Atomic uint64_t tls_1_2_total, tls_1_3_total, tls_resumed_total, tls_failed_total,
+        tls_no_protocol_total, tls_stalled_total, tls_gone_total;
+    /* by client address, see peer_gate; and connections closed for want of a descriptor */
+    _Atomic uint64_t peer_too_many_total, peer_too_fast_total, peer_requests_refused_total,
+        descriptors_out_total;
     _Atomic uint64_t abuse_closed_by_kind[ABUSE_KINDS];
 };
 
@@ -87,6 +96,9 @@ struct h2_server_options {
     /* Forwarded, else X-Forwarded-For, of requests from these name the client. */
     const struct proxy_network *forwarded_networks;
     size_t forwarded_network_count;
+    /* Limits by client address, for all servers that share it; the networks above are exempt from
+     * it, and their clients are not. NULL: none. The caller's, until the loop has ended. */
+    struct peer_gate *peers;
     struct h2_counters *counters;
     void (*on_request)(void *context, struct h2_request *r);
     void *context;

@@ -120,9 +120,10 @@ static enum err ask_clients(SSL_CTX *tls, const char *ca_file)
 static void set_policy(SSL_CTX *tls)
 {
     static const unsigned char resumed_here[] = "tributary";
+    static char groups[] = "X25519:P-256:P-384"; /* OpenSSL's macro casts a const away */
     CHECK(SSL_CTX_set_min_proto_version(tls, TLS1_2_VERSION) == 1);
     CHECK(SSL_CTX_set_cipher_list(tls, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1);
-    CHECK(SSL_CTX_set1_groups_list(tls, "X25519:P-256:P-384") == 1);
+    CHECK(SSL_CTX_set1_groups_list(tls, groups) == 1);
     /* 0-RTT can be replayed by anyone who saw it; a replayed click would still be one, but why
      * allow it. */
     CHECK(SSL_CTX_set_max_early_data(tls, 0) == 1);

@@ -167,4 +167,5 @@ def test():
         expect(edge.alive(), "the edge has ended")
 
 
-tell(test)
+if __name__ == "__main__":
+    tell(test)

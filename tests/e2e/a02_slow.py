@@ -128,4 +128,5 @@ def test():
         step(f"{stream // 2} honest requests were answered meanwhile")
 
 
-tell(test)
+if __name__ == "__main__":
+    tell(test)

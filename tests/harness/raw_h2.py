@@ -125,6 +125,13 @@ class Raw:
         head = self.until(lambda f: f[0] == HEADERS and f[2] == stream, seconds)
         return head is not None and head[3][0] == STATUS_200
 
+    def click(self, stream, seconds=10):
+        """POST of one click that nobody sent before: was it accepted?"""
+        body = f'{{"ad_id":"honest","user_id":"{id(self)}-{stream}","timestamp":{int(time.time())}}}'.encode()
+        self.send(post(stream) + frame(DATA, END_STREAM, stream, body))
+        data = self.until(lambda f: f[0] == RESET or (f[0] == DATA and f[2] == stream), seconds)
+        return data is not None and data[0] == DATA and b'"accepted":1' in data[3]
+
     def close(self):
         try:
             self.tls.close()
@@ -132,13 +139,13 @@ class Raw:
             pass
 
 
-def honest(address, ca, seconds, pause=0.005):
+def honest(address, ca, seconds, ask=Raw.home, pause=0.005):
     """Asks again and again on one connection; prints how many, how many failed, and p50 and p99 in ms."""
     raw, stream, failed, times = Raw(address, ca), 1, 0, []
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         begin = time.monotonic()
-        good = raw.home(stream)
+        good = ask(raw, stream)
         times.append((time.monotonic() - begin) * 1000)
         failed += not good
         stream += 2
@@ -148,4 +155,4 @@ def honest(address, ca, seconds, pause=0.005):
 
 
 if __name__ == "__main__":
-    honest(sys.argv[1], sys.argv[2], float(sys.argv[3]))
+    honest(sys.argv[1], sys.argv[2], float(sys.argv[3]), Raw.click if sys.argv[4:] == ["click"] else Raw.home)

@@ -78,6 +78,10 @@ Test(edge_options, what_is_not_said_has_a_default)
     cr_assert_eq(load(GOOD, &o, &error), ERR_OK, "%s", error);
 
     cr_expect_eq(o->partitions, 4);
+    cr_expect_eq(o->limits.peer_connections, 1024);
+    cr_expect_eq(o->limits.peer_connects_per_s, 200);
+    cr_expect_eq(o->limits.peer_connects_burst, 2000);
+    cr_expect_eq(o->limits.peer_requests_per_s, 0);
     cr_expect_eq(o->horizon_hours, 24);
     cr_expect_eq(*o->replication_budget_ms, 30);
     cr_expect_eq(o->heartbeat_ms, 30000);

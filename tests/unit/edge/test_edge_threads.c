@@ -335,3 +335,32 @@ Test(edge_threads, after_a_commit_of_unknown_outcome_nobody_is_answered)
     close(ends[0]);
     close(ends[1]);
 }
+
+Test(edge_threads, latencies_count_each_answer_by_what_it_promised_and_readers_show_what_they_hold)
+{
+    struct running_edge *e = running_edge_new(1, 300, 5000);
+    struct h2_probe *p = h2_probe_open(e->port, NULL);
+
+    expect_answer(h2_probe_one(p, "POST", "/v1/clicks", durable, click(1)), 202, "replicated");
+    running_edge_hold(e, true);
+    expect_answer(h2_probe_one(p, "POST", "/v1/clicks", json_type, click(2)), 202, "spooled");
+    expect_answer(h2_probe_one(p, "POST", "/v1/clicks", json_type, span_of_text("{")), 400, "");
+
+    cr_expect_eq(metric(e, "tributary_edge_answer_seconds_count{durability=\"replicated\"}"), 1);
+    cr_expect_eq(metric(e, "tributary_edge_answer_seconds_count{durability=\"spooled\"}"), 1);
+    cr_expect_eq(metric(e, "tributary_edge_answer_seconds_count{durability=\"none\"}"), 1);
+    cr_expect_eq(metric(e, "tributary_edge_commit_seconds_count"),
+                 metric(e, "tributary_edge_commits_total"));
+    uint64_t held = 0;
+    for (unsigned i = 0; i < 4; i++) {
+        char name[128];
+        snprintf(name, sizeof(name),
+                 "tributary_edge_reader_held{home=\"us\",partition=\"%u\",reader=\"r1\"}", i);
+        held += metric(e, name);
+    }
+    cr_expect_eq(held, 2, "no reader has said anything");
+    cr_expect_eq(metric(e, "tributary_edge_tls_1_3_total"), 1);
+    h2_probe_close(p);
+    (void)edge_threads_stop(e->threads, 2000, 100);
+    running_edge_free(e);
+}

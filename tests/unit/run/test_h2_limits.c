@@ -262,7 +262,7 @@ Test(h2_limits, connections_over_the_limit_are_refused_and_counted)
     over(g);
 }
 
-Test(h2_limits, running_out_of_descriptors_does_not_spin_and_passes)
+Test(h2_limits, out_of_descriptors_clients_are_turned_away_without_a_spin)
 {
     struct given *g = given_plain_server();
     int waiting[4];
@@ -291,8 +291,17 @@ Test(h2_limits, running_out_of_descriptors_does_not_spin_and_passes)
                      before.ru_stime.tv_usec) /
                         1000;
     cr_expect_lt(burnt_ms, 100);
-    cr_expect(counted(&g->counters.connections_total, countof(waiting)));
-    for (unsigned i = 0; i < countof(waiting); i++)
+    cr_expect(counted(&g->counters.descriptors_out_total, countof(waiting)));
+    cr_expect_eq(g->counters.connections_total, 0);
+    for (unsigned i = 0; i < countof(waiting); i++) {
+        struct pollfd polled = {.fd = waiting[i], .events = POLLIN};
+        char byte;
+        cr_expect_eq(poll(&polled, 1, H2_PROBE_WAIT_MS), 1);
+        cr_expect_leq(recv(waiting[i], &byte, 1, 0), 0);
         close(waiting[i]);
+    }
+    struct h2_probe *p = h2_probe_open(g->port, NULL);
+    cr_expect_eq(h2_probe_one(p, "GET", "/what", NULL, no_body)->status, 200);
+    h2_probe_close(p);
     over(g);
 }

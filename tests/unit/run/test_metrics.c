@@ -70,3 +70,41 @@ Test(metrics, no_addition_of_a_thread_is_lost)
     cr_assert_eq(metrics_get(m, 0), 80000);
     metrics_free(m);
 }
+
+static bool says(struct buf *out, const char *line)
+{
+    buf_put_u8(out, 0);
+    out->length--;
+    return strstr((const char *)out->data, line) != NULL;
+}
+
+Test(metrics, a_histogram_counts_up_to_each_bound_and_sums_in_seconds)
+{
+    struct metrics_histogram h = {0};
+    struct buf out = {0};
+    const char *const labels[] = {"region", "us", NULL};
+
+    metrics_histogram_add(&h, 0);
+    metrics_histogram_add(&h, 100); /* a bound belongs to its bucket */
+    metrics_histogram_add(&h, 101);
+    metrics_histogram_add(&h, 1500000);
+    metrics_histogram_add(&h, 10000001); /* slower than all */
+    metrics_head(&out, "took_seconds", "histogram", "how long");
+    metrics_histogram_put(&out, "took_seconds", labels, &h);
+
+    cr_expect(says(&out, "# HELP took_seconds how long\n# TYPE took_seconds histogram\n"));
+    cr_expect(says(&out, "took_seconds_bucket{region=\"us\",le=\"0.0001\"} 2\n"));
+    cr_expect(says(&out, "took_seconds_bucket{region=\"us\",le=\"0.00025\"} 3\n"));
+    cr_expect(says(&out, "took_seconds_bucket{region=\"us\",le=\"1\"} 3\n"));
+    cr_expect(says(&out, "took_seconds_bucket{region=\"us\",le=\"2.5\"} 4\n"));
+    cr_expect(says(&out, "took_seconds_bucket{region=\"us\",le=\"10\"} 4\n"));
+    cr_expect(says(&out, "took_seconds_bucket{region=\"us\",le=\"+Inf\"} 5\n"));
+    cr_expect(says(&out, "took_seconds_sum{region=\"us\"} 11.500202\n"));
+    cr_expect(says(&out, "took_seconds_count{region=\"us\"} 5\n"));
+    buf_clear(&out);
+    metrics_histogram_put(&out, "bare_seconds", NULL, &h);
+    cr_expect(says(&out, "bare_seconds_bucket{le=\"0.0001\"} 2\n"));
+    buf_clear(&out);
+    metrics_line_seconds(&out, "age_seconds", NULL, 0);
+    expect_text(&out, "age_seconds 0\n");
+}
