@@ -27,5 +27,7 @@ enum err WARN_UNUSED global_http_start(const struct global_http_options *options
                                        struct global_http **out);
 uint16_t global_http_port(const struct global_http *http);
 const struct h2_counters *global_http_counters(const struct global_http *http);
+/* How long answers took, by route, as Prometheus text. Any thread. */
+void global_http_put_times(const struct global_http *http, struct buf *out);
 /* Lets open requests finish (for up to 5 s), then ends the threads and frees. */
 void global_http_stop(struct global_http *http);

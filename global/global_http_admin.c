@@ -12,6 +12,7 @@
 struct board_region {
     char name[LIMIT_REGION_NAME_BYTES + 1]; /* written before the start only */
     _Atomic uint64_t watermark_ms, counted, duplicate, carried, folded, missing_edges, position;
+    _Atomic uint64_t unexplained;
     _Atomic bool up, heard;
 };
 
@@ -28,11 +29,13 @@ struct global_http_admin {
     X(duplicate, 1, "duplicate", "repeats that the fold found, likewise")                          \
     X(carried, 1, "carried", "clicks left to the settlement, likewise")                            \
     X(folded, 1, "folded", "clicks folded, likewise: counted + duplicate + carried")               \
+    X(unexplained, 1, "unexplained",                                                               \
+      "alarm: clicks folded, but neither counted, nor duplicate, nor carried; replica by replica") \
     X(missing_edges, 1, "missing_edges", "known edges that the watermark went on without")         \
     X(watermark_ms, 1000, "watermark_seconds", "its watermark, Unix seconds; 0: none yet")         \
     X(position, 1, "position", "sequence number up to which its partials are merged")
 
-#define H2_GAUGES(X)                                                                               \
+#define H2_ROWS(X)                                                                                 \
     X(connections_total, "accepted connections")                                                   \
     X(connections_open, "connections open now")                                                    \
     X(connections_refused_total, "connections over the limit")                                     \
@@ -58,7 +61,9 @@ static void put_head(struct buf *out, const char *name, const char *help)
     put_text(out, help);
     put_text(out, "\n# TYPE ");
     put_text(out, name);
-    put_text(out, " gauge\n");
+    size_t length = strlen(name);
+    bool counts = length > 6 && strcmp(name + length - 6, "_total") == 0;
+    put_text(out, counts ? " counter\n" : " gauge\n");
 }
 
 static void put_regions(const struct global_http_admin *a, struct buf *out)
@@ -91,7 +96,7 @@ static void put_counters(const struct h2_counters *c, struct buf *out)
 #define H2_PUT(member, help)                                                                       \
     put_head(out, "tributary_global_h2_" #member, help);                                           \
     metrics_line(out, "tributary_global_h2_" #member, (const char *const[]){NULL}, c->member);
-    H2_GAUGES(H2_PUT)
+    H2_ROWS(H2_PUT)
 #undef H2_PUT
 }
 
@@ -102,6 +107,8 @@ void global_http_admin_metrics(struct global_http_admin *a, struct buf *out)
     put_lag(a, out);
     if (a->options.counters != NULL)
         put_counters(a->options.counters, out);
+    if (a->options.http != NULL)
+        global_http_put_times(a->options.http, out);
 }
 
 bool global_http_admin_ready(struct global_http_admin *a, struct buf *out)
@@ -165,6 +172,7 @@ static void show_regions(struct global_http_admin *a, const struct merger_view *
         to->duplicate = from->duplicate;
         to->carried = from->carried;
         to->folded = from->folded;
+        to->unexplained = from->unexplained;
         to->missing_edges = from->missing_edges;
         to->position = from->position;
         to->up = from->up;
@@ -193,6 +201,8 @@ void global_http_admin_show(struct global_http_admin *a, const struct merger_vie
     metrics_set(m, GLOBAL_GAPS, view->gaps);
     metrics_set(m, GLOBAL_TOTALS, view->totals);
     metrics_set(m, GLOBAL_MISMATCHES, view->mismatches);
+    metrics_set(m, GLOBAL_TOTALS_EQUAL, view->totals_equal);
+    metrics_set(m, GLOBAL_DIVERGENCES, view->divergences);
     metrics_set(m, GLOBAL_WANTS, view->wants_sent);
     metrics_set(m, GLOBAL_COMPLETED, view->minutes_completed);
     metrics_set(m, GLOBAL_GIVEN_UP, view->minutes_given_up);

@@ -7,6 +7,7 @@
 #include "common/base/clock.h"
 #include "common/run/h2_server.h"
 #include "common/run/metrics.h"
+#include "global/global_http.h"
 #include "global/global_merger.h"
 
 struct global_http_admin;
@@ -15,6 +16,7 @@ struct global_http_admin_options {
     const char *listen;
     struct metrics *metrics;            /* of global_metric_rows */
     const struct h2_counters *counters; /* of the query service; may be NULL */
+    const struct global_http *http;     /* whose times are shown; may be NULL */
     struct clock_port *clock;
 };
 

@@ -8,6 +8,8 @@
 #include <pthread.h>
 #include <uv.h>
 
+#define GLOBAL_HTTP_ROUTES 8 /* at most */
+
 struct global_http_worker {
     struct global_http *http;
     struct global_reader *reader;
@@ -22,6 +24,7 @@ struct global_http_worker {
 struct global_http {
     struct global_http_options options;
     struct h2_counters counters;
+    struct metrics_histogram times[GLOBAL_HTTP_ROUTES]; /* of answers, by route */
     uint16_t port;
     unsigned worker_count;
     struct global_http_worker *workers;

@@ -240,6 +240,17 @@ static const struct route {
     {"/v1/balance", TOKEN_ADMIN, on_balance},
 };
 
+_Static_assert(countof(routes) <= GLOBAL_HTTP_ROUTES, "each has its times");
+
+void global_http_put_times(const struct global_http *http, struct buf *out)
+{
+    static const char name[] = "tributary_global_query_seconds";
+    metrics_head(out, name, "histogram", "from a whole request to its answer, without the network");
+    for (unsigned i = 0; i < countof(routes); i++)
+        metrics_histogram_put(out, name, (const char *const[]){"route", routes[i].path, NULL},
+                              &http->times[i]);
+}
+
 static void refuse_token(struct visit *v)
 {
     metrics_add(v->w->http->options.metrics, GLOBAL_QUERIES_UNAUTHORIZED, 1);
@@ -265,8 +276,10 @@ static void serve(struct visit *v, const struct route *route)
         metrics_add(o->metrics, GLOBAL_QUERIES_UNAUTHORIZED, 1);
         refuse(v, 403, "forbidden", "Forbidden", "This token's scopes do not open this resource.");
     } else {
+        uint64_t begun_ns = uv_hrtime();
         buf_clear(&v->w->body);
         route->answer(v);
+        metrics_histogram_add(&v->w->http->times[route - routes], (uv_hrtime() - begun_ns) / 1000);
     }
 }
 

@@ -7,6 +7,7 @@
 #include "common/run/log.h"
 #include "common/run/options.h"
 #include "common/run/tls.h"
+#include "common/run/upkeep.h"
 #include "common/run/wake.h"
 #include "global/global_http.h"
 #include "global/global_http_admin.h"
@@ -53,6 +54,17 @@ static void on_signal(int number)
     wake_signal(globe.wake);
 }
 
+static void tell_divergence(const struct merger_view *now)
+{
+    const struct divergence_claim *a = &now->divergence[0], *b = &now->divergence[1];
+    log_error("two replicas contradict each other; the larger counts are held",
+              log_text("region", now->divergence_region), log_u64("partition", b->partition),
+              log_u64("minute", b->total.minute), log_text("replica", a->replica),
+              log_u64("counted", a->total.counted), log_u64("digest", a->total.digest),
+              log_text("other", b->replica), log_u64("other_counted", b->total.counted),
+              log_u64("other_digest", b->total.digest), log_u64("total", now->divergences));
+}
+
 /* Alarms are told once, by who knows the story: when one of their counters moves. */
 static void tell(const struct merger_view *before, const struct merger_view *now)
 {
@@ -67,6 +79,8 @@ static void tell(const struct merger_view *before, const struct merger_view *now
                  log_u64("total", now->proofs_failed));
     if (now->gaps != before->gaps)
         log_warn("messages are gone from a stream", log_u64("total", now->gaps));
+    if (now->divergences != before->divergences)
+        tell_divergence(now);
     if (now->mismatches != before->mismatches)
         log_info("totals differ, asking for whole minutes", log_u64("total", now->mismatches),
                  log_u64("wanted", now->minutes_wanted));
@@ -111,6 +125,11 @@ static int merge_until_stopped(void)
             kv_lmdb_usage(globe.kv, &used, &size);
             metrics_set(globe.metrics, GLOBAL_STORE_USED, used);
             metrics_set(globe.metrics, GLOBAL_STORE_SIZE, size);
+            metrics_set(globe.metrics, GLOBAL_STORE_DISK_FREE,
+                        upkeep_disk_free_bytes(globe.options->store.path));
+            if (globe.tokens != NULL)
+                metrics_set(globe.metrics, GLOBAL_TOKENS_STALE,
+                            global_tokens_are_stale(globe.tokens));
             look_ms = now_ms + STORE_LOOK_MS;
         }
         if (now_ms >= readers_ms) {
@@ -231,6 +250,7 @@ static enum err open_admin(void)
         .listen = globe.options->admin_listen,
         .metrics = globe.metrics,
         .counters = global_http_counters(globe.http),
+        .http = globe.http,
         .clock = clock_os(),
     };
     enum err err = global_http_admin_new(&options, &globe.admin);
@@ -364,6 +384,7 @@ int main(int argc, char **argv)
     globe.wake = wake_new();
     globe.metrics = metrics_new(global_metric_rows, GLOBAL_METRIC_COUNT);
     if (err == ERR_OK && !line.check_only) {
+        metrics_set(globe.metrics, GLOBAL_CERTIFICATE_END, upkeep_certificate_end_s(globe.tls));
         catch_signals();
         err = start();
         if (err == ERR_OK)

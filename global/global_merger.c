@@ -26,6 +26,7 @@ enum err merger_new(const struct merger_options *options, struct merger **out)
         m->options.bite_bytes = BITE_BYTES;
     m->want = base_zalloc(1, sizeof(*m->want));
     m->wholes = base_zalloc(MERGER_WHOLES, sizeof(m->wholes[0]));
+    m->divergence = base_zalloc(1, sizeof(*m->divergence));
     for (uint32_t i = 0; i < options->region_count; i++) {
         struct merger_river *river = &m->rivers[i];
         CHECK(subject_name_is_valid(options->regions[i].name, LIMIT_REGION_NAME_BYTES));
@@ -60,6 +61,7 @@ void merger_free(struct merger *m)
     free(m->row_order);
     free(m->want);
     free(m->wholes);
+    free(m->divergence);
     free(m);
 }
 
@@ -380,6 +382,10 @@ static void view_region(const struct merger_river *river, struct merger_region_v
             most.counted = base_max_u64(most.counted, p->replicas[j].counted);
             most.duplicate = base_max_u64(most.duplicate, p->replicas[j].duplicate);
             most.carried = base_max_u64(most.carried, p->replicas[j].carried);
+            uint64_t known =
+                p->replicas[j].counted + p->replicas[j].duplicate + p->replicas[j].carried;
+            out->unexplained += p->replicas[j].folded > known ? p->replicas[j].folded - known
+                                                              : known - p->replicas[j].folded;
         }
         out->folded += most.folded;
         out->counted += most.counted;

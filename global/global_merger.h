@@ -13,6 +13,7 @@
 #include "common/base/clock.h"
 #include "common/base/kv.h"
 #include "common/base/limits.h"
+#include "global/core/divergence.h"
 #include "global/core/leaf.h"
 
 struct merger_region {
@@ -45,6 +46,7 @@ struct merger_region_view {
     bool up, heard;        /* connected; a partial was taken since the store began */
     uint64_t watermark_ms; /* 0: none yet */
     uint64_t counted, duplicate, carried, folded; /* highest replica of each partition, summed */
+    uint64_t unexplained; /* of every replica by itself: no excess makes up for another's lack */
     uint32_t missing_edges;
     uint64_t position;
 };
@@ -56,6 +58,10 @@ struct merger_view {
     uint64_t damaged, refused, bad_sketches, collisions;
     uint64_t proofs, proofs_failed, gaps;
     uint64_t totals, mismatches, wants_sent, minutes_completed, minutes_given_up;
+    uint64_t totals_equal, divergences;
+    /* The last of them: what two replicas said of one minute. */
+    struct divergence_claim divergence[2];
+    const char *divergence_region;
     uint64_t minutes_wanted, minutes_held, names_wanted; /* gauges */
     uint32_t region_count;
     struct merger_region_view regions[LIMIT_REGIONS];

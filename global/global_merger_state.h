@@ -62,6 +62,7 @@ struct merger {
     struct merger_whole *wholes;
     /* scratch, reused from message to message */
     struct minute_books books;
+    struct divergence *divergence;
     struct page page;
     struct hll sketches[2];
     struct buf value, old_sketch, new_sketch;

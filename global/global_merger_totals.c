@@ -166,6 +166,25 @@ static bool is_wanted_of_another(const struct merger_message *message, uint32_t 
            strcmp(wanted->replica, message->partial->replica) != 0;
 }
 
+static void watch(struct merger_message *message, const struct partial_total *total)
+{
+    struct merger *m = message->merger;
+    struct divergence_claim other;
+    enum divergence_verdict verdict =
+        divergence_take(m->divergence, message->river->id, message->partial, total, &other);
+    m->view.totals_equal += verdict == DIVERGENCE_EQUAL;
+    if (verdict != DIVERGENCE_CONTRADICTS)
+        return;
+    m->view.divergences++;
+    struct divergence_claim *now = &m->view.divergence[1];
+    m->view.divergence_region = message->river->name;
+    m->view.divergence[0] = other;
+    *now = other;
+    now->total = *total;
+    now->stream_ms = message->partial->stream_ms;
+    memcpy(now->replica, message->partial->replica, sizeof(now->replica));
+}
+
 static enum err judge(struct merger_message *message, const struct partial_total *total, bool sound)
 {
     struct merger *m = message->merger;
@@ -178,6 +197,7 @@ static enum err judge(struct merger_message *message, const struct partial_total
     if (err != ERR_OK)
         return err;
     m->view.totals++;
+    watch(message, total);
     struct completeness_book before = book->book;
     bool whole = proves_whole(message, book, total);
     enum completeness_verdict verdict = completeness_judge(&book->book, total, sound, whole);

@@ -40,15 +40,19 @@
       "announced totals judged")                                                                   \
     X(GLOBAL_MISMATCHES, COUNTER, "tributary_global_mismatches_total", "totals",                   \
       "announced totals that differed from the books; the minute is asked for")                    \
+    X(GLOBAL_TOTALS_EQUAL, COUNTER, "tributary_global_totals_equal_total", "totals",               \
+      "totals of a minute that equal what another replica said last, digest included")             \
+    X(GLOBAL_DIVERGENCES, COUNTER, "tributary_global_divergences_total", "totals",                 \
+      "alarm: totals of a minute that contradict another replica's; the log names both")           \
     X(GLOBAL_WANTS, COUNTER, "tributary_global_wants_sent_total", "messages",                      \
       "questions to replicas for whole minutes or names")                                          \
-    X(GLOBAL_COMPLETED, COUNTER, "tributary_global_minutes_completed_total", "minutes",            \
+    X(GLOBAL_COMPLETED, COUNTER, "tributary_global_minute_windows_completed_total", "minutes",     \
       "minutes of a region's partition that became complete")                                      \
-    X(GLOBAL_GIVEN_UP, COUNTER, "tributary_global_minutes_given_up_total", "minutes",              \
+    X(GLOBAL_GIVEN_UP, COUNTER, "tributary_global_minute_windows_given_up_total", "minutes",       \
       "alarm: minutes that left every horizon before they were complete")                          \
-    X(GLOBAL_MINUTES_WANTED, GAUGE, "tributary_global_minutes_wanted", "minutes",                  \
+    X(GLOBAL_MINUTES_WANTED, GAUGE, "tributary_global_minute_windows_wanted", "minutes",           \
       "minutes that are incomplete or differ, and are being asked for")                            \
-    X(GLOBAL_MINUTES_HELD, GAUGE, "tributary_global_minutes_held", "minutes",                      \
+    X(GLOBAL_MINUTES_HELD, GAUGE, "tributary_global_minute_windows_held", "minutes",               \
       "minutes that are not complete because a known edge is missing")                             \
     X(GLOBAL_NAMES_WANTED, GAUGE, "tributary_global_names_wanted", "ads",                          \
       "ads whose name is not known")                                                               \
@@ -56,6 +60,12 @@
       "live pages of the store")                                                                   \
     X(GLOBAL_STORE_SIZE, GAUGE, "tributary_global_store_size_bytes", "bytes",                      \
       "size of the store's map")                                                                   \
+    X(GLOBAL_STORE_DISK_FREE, GAUGE, "tributary_global_store_disk_free_bytes", "bytes",            \
+      "that the file system of the store has left for us")                                         \
+    X(GLOBAL_CERTIFICATE_END, GAUGE, "tributary_global_certificate_expiry_timestamp_seconds",      \
+      "Unix seconds", "when the certificate ends")                                                 \
+    X(GLOBAL_TOKENS_STALE, GAUGE, "tributary_global_tokens_stale", "",                             \
+      "1: the file of tokens cannot be read; revoked tokens in it still hold")                     \
     X(GLOBAL_QUERIES_OK, COUNTER, "tributary_global_queries_ok_total", "requests",                 \
       "queries answered")                                                                          \
     X(GLOBAL_QUERIES_REFUSED, COUNTER, "tributary_global_queries_refused_total", "requests",       \

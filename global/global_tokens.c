@@ -26,6 +26,7 @@ struct global_tokens {
     pthread_mutex_t lock;             /* a leaf: nothing else is taken under it */
     struct global_tokens_pin *newest; /* under lock */
     struct stat seen;
+    _Atomic bool stale;
 };
 
 enum err global_tokens_key(const char *path, uint8_t out_key[TOKEN_KEY_BYTES], char **out_error)
@@ -135,8 +136,10 @@ bool global_tokens_look(struct global_tokens *t, bool always)
     if (read_book(t->path, &fresh, &error) != ERR_OK) {
         log_error("tokens are as before: the file cannot be read", log_text("reason", error));
         free(error);
+        t->stale = true;
         return false;
     }
+    t->stale = false;
     log_info("tokens read", log_u64("tokens", fresh->book.count));
     CHECK(pthread_mutex_lock(&t->lock) == 0);
     struct global_tokens_pin *before = t->newest;
@@ -145,6 +148,11 @@ bool global_tokens_look(struct global_tokens *t, bool always)
     CHECK(pthread_mutex_unlock(&t->lock) == 0);
     unpin(t, before);
     return true;
+}
+
+bool global_tokens_are_stale(const struct global_tokens *t)
+{
+    return t->stale;
 }
 
 struct token *global_tokens_find(struct global_tokens *t, const char *authorization,

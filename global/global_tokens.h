@@ -23,6 +23,9 @@ void global_tokens_free(struct global_tokens *t);
  */
 bool global_tokens_look(struct global_tokens *t, bool always);
 
+/* The file could not be read when it last changed: the tokens are as before. Any thread. */
+bool global_tokens_are_stale(const struct global_tokens *t);
+
 /* The token that a request bears (the value of its Authorization header, or NULL), or NULL. A token
  * lives until the pin is given back, whatever happens to the file meanwhile. Any thread. */
 struct token *global_tokens_find(struct global_tokens *t, const char *authorization,

@@ -6,6 +6,7 @@
 #include "common/run/clock_os.h"
 #include "common/run/kv_lmdb.h"
 #include "common/run/log.h"
+#include "common/run/upkeep.h"
 #include "regional/regional_metrics.h"
 
 #include <fcntl.h>
@@ -22,12 +23,15 @@ const struct metric_row regional_metric_rows[REGIONAL_METRIC_COUNT] = {
                                  "bytes of the store in use"},
     [REGIONAL_STORE_SIZE] = {REGIONAL_NAME("store_size_bytes"), METRIC_GAUGE, "bytes",
                              "most that the store may grow to"},
+    [REGIONAL_STORE_DISK_FREE] = {REGIONAL_NAME("store_disk_free_bytes"), METRIC_GAUGE, "bytes",
+                                  "that the file system of the store has left for us"},
 };
 
 /* One partition, written by the replica's thread alone. */
 struct board_part {
     _Atomic uint64_t partition, state, caught_up, seq, cut, watermark_ms, stream_ms, control_floor;
     _Atomic uint64_t folded, counted, duplicate, carried, keys, edges_known, edges_missing;
+    _Atomic uint64_t pending, lag_ms;
 };
 
 struct regional_admin {
@@ -62,6 +66,15 @@ static void put_part(struct regional_admin *a, struct buf *out, const char *name
     metrics_line(out, name, labels, value);
 }
 
+static void put_part_ms(struct regional_admin *a, struct buf *out, const char *name, uint32_t index,
+                        uint64_t value_ms)
+{
+    char partition[8];
+    (void)snprintf(partition, sizeof(partition), "%u", (unsigned)a->board[index].partition);
+    const char *labels[] = {"region", a->options.region, "partition", partition, NULL};
+    metrics_line_seconds(out, name, labels, value_ms * 1000);
+}
+
 static void put_parts(struct regional_admin *a, struct buf *out, const char *name, const char *help,
                       size_t offset)
 {
@@ -75,7 +88,11 @@ static void put_parts(struct regional_admin *a, struct buf *out, const char *nam
 
 static void put_lag(struct regional_admin *a, struct buf *out)
 {
-    const char *name = REGIONAL_NAME("watermark_lag_seconds");
+    const char *name = REGIONAL_NAME("partition_lag_seconds");
+    put_head(out, name, "age of the last message folded while others wait; 0: none waits", "gauge");
+    for (uint32_t i = 0; i < a->part_count; i++)
+        put_part_ms(a, out, name, i, a->board[i].lag_ms);
+    name = REGIONAL_NAME("watermark_lag_seconds");
     uint64_t now_ms = clock_os()->wall_ms(clock_os());
     put_head(out, name, "age of the partition's watermark; absent: none yet", "gauge");
     for (uint32_t i = 0; i < a->part_count; i++) {
@@ -94,6 +111,8 @@ static void on_metrics(void *context, const char *query, struct admin_reply *rep
     kv_lmdb_usage(a->options.kv, &used, &size);
     metrics_set(a->metrics, REGIONAL_STORE_USED, used);
     metrics_set(a->metrics, REGIONAL_STORE_SIZE, size);
+    metrics_set(a->metrics, REGIONAL_STORE_DISK_FREE,
+                upkeep_disk_free_bytes(a->options.store_path));
     metrics_render(a->metrics, &reply->body);
     struct buf *out = &reply->body;
 #define BOARD(member) offsetof(struct board_part, member)
@@ -110,6 +129,8 @@ static void on_metrics(void *context, const char *query, struct admin_reply *rep
     put_parts(a, out, REGIONAL_NAME("partition_edges"), "enrolled edges", BOARD(edges_known));
     put_parts(a, out, REGIONAL_NAME("partition_edges_missing"),
               "enrolled edges that the watermark goes on without", BOARD(edges_missing));
+    put_parts(a, out, REGIONAL_NAME("partition_lag_messages"),
+              "messages of the stream that wait to be folded", BOARD(pending));
     put_parts(a, out, REGIONAL_NAME("partition_control_floor"), "control messages applied",
               BOARD(control_floor));
 #undef BOARD
@@ -123,25 +144,40 @@ static void on_livez(void *context, const char *query, struct admin_reply *reply
     put_text(&reply->body, "ok\n");
 }
 
+/* What keeps a partition from speaking of the present; false: nothing. */
+static bool trouble_of(const struct regional_admin *a, const struct board_part *p, char *out,
+                       size_t size)
+{
+    unsigned partition = (unsigned)p->partition;
+    if (p->state == REPLICA_PART_STOPPED)
+        (void)snprintf(out, size, "partition %u is stopped: copy a peer's store (--restore-from)\n",
+                       partition);
+    else if (!p->caught_up)
+        (void)snprintf(out, size, "partition %u has not caught up yet\n", partition);
+    else if (p->lag_ms > a->options.behind_ms)
+        (void)snprintf(out, size, "partition %u is behind: %llu messages, %llu ms\n", partition,
+                       (unsigned long long)p->pending, (unsigned long long)p->lag_ms);
+    else
+        return false;
+    return true;
+}
+
 static void on_readyz(void *context, const char *query, struct admin_reply *reply)
 {
     struct regional_admin *a = context;
     (void)query;
-    if (a->ready) {
+    char line[128];
+    bool behind = false;
+    for (uint32_t i = 0; a->ready && !behind && i < a->part_count; i++)
+        behind = trouble_of(a, &a->board[i], line, sizeof(line));
+    if (a->ready && !behind) {
         put_text(&reply->body, a->bus_up ? "ok\n" : "ok\nthe bus is not connected now\n");
         return;
     }
     reply->status = 503;
     for (uint32_t i = 0; i < a->part_count; i++) {
-        char line[96];
-        const struct board_part *p = &a->board[i];
-        const char *words = p->state == REPLICA_PART_STOPPED
-                                ? "is stopped: copy a peer's store (--restore-from)"
-                                : "has not caught up yet";
-        if (p->state == REPLICA_PART_STOPPED || !p->caught_up) {
-            (void)snprintf(line, sizeof(line), "partition %u %s\n", (unsigned)p->partition, words);
+        if (trouble_of(a, &a->board[i], line, sizeof(line)))
             put_text(&reply->body, line);
-        }
     }
 }
 
@@ -232,6 +268,8 @@ static void show_part(struct board_part *to, const struct replica_part_view *fro
     to->duplicate = from->books.duplicate;
     to->carried = from->books.carried;
     to->keys = from->keys;
+    to->pending = from->pending;
+    to->lag_ms = from->lag_ms;
     to->edges_known = from->edges_known;
     to->edges_missing = from->edges_missing;
 }

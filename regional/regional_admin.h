@@ -14,6 +14,7 @@ struct regional_admin_options {
     const char *store_path; /* copies are made next to it */
     struct kv_port *kv;     /* of kv_lmdb */
     const char *replica, *region;
+    uint64_t behind_ms; /* /readyz says no while a partition's lag is more */
 };
 
 enum err WARN_UNUSED regional_admin_start(const struct regional_admin_options *options,

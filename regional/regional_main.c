@@ -16,9 +16,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define KEEP_SECONDS     (7ULL * 24 * 3600)
-#define READERS_CHECK_MS 60000u
-#define SHOW_MS          100u
+#define KEEP_SECONDS       (7ULL * 24 * 3600)
+#define READERS_CHECK_MS   60000u
+#define SHOW_MS            100u
+#define PUBLISH_TIMEOUT_MS 2000u
 
 struct region {
     struct regional_options *options;
@@ -83,7 +84,8 @@ static uint32_t list_streams(const uint16_t *partitions, uint32_t count)
         region.streams[i] = (struct bus_nats_stream){.name = region.names[i].text,
                                                      .subjects = region.filters[i].text,
                                                      .replicas = o->nats.stream_replicas,
-                                                     .age_max_s = KEEP_SECONDS};
+                                                     .age_max_s = KEEP_SECONDS,
+                                                     .bytes_max = o->nats.stream_bytes};
     }
     return count + 1;
 }
@@ -109,6 +111,8 @@ static enum err open_bus(const uint16_t *partitions, uint32_t count)
         .domain = nats->domain,
         .streams = region.streams,
         .stream_count = list_streams(partitions, count),
+        /* A partial that is sent twice is stored once (its message id), or changes nothing. */
+        .publish_timeout_ms = PUBLISH_TIMEOUT_MS,
         .notify = wake_signal,
         .notify_context = region.wake,
     };
@@ -184,7 +188,8 @@ static enum err start(void)
                                            .store_path = o->store.path,
                                            .kv = region.kv,
                                            .replica = o->replica,
-                                           .region = o->region};
+                                           .region = o->region,
+                                           .behind_ms = o->behind_ms};
     if (err == ERR_OK)
         err = regional_admin_start(&admin, &region.admin);
     if (err == ERR_OK)

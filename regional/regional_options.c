@@ -15,6 +15,9 @@
 #define PASSWORD_BYTES_MAX 256
 #define LATENESS_MS_MAX    (3600u * 1000)
 #define INTERVAL_MS_MAX    (60u * 1000)
+#define BEHIND_MS          (30u * 1000)
+#define BEHIND_MS_MAX      (3600u * 1000)
+#define STREAM_BYTES_MIN   (16ULL * 1024 * 1024)
 
 #define TEXT(key, flags, type, member)                                                             \
     CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | (flags), type, member, 1, PATH_BYTES)
@@ -26,6 +29,7 @@ static const cyaml_schema_field_t nats_fields[] = {
     TEXT("password_file", OPTIONAL, struct regional_options_nats, password_file),
     TEXT("domain", OPTIONAL, struct regional_options_nats, domain),
     CYAML_FIELD_UINT("stream_replicas", OPTIONAL, struct regional_options_nats, stream_replicas),
+    CYAML_FIELD_UINT("stream_bytes", OPTIONAL, struct regional_options_nats, stream_bytes),
     CYAML_FIELD_END};
 
 static const cyaml_schema_field_t store_fields[] = {
@@ -44,6 +48,7 @@ static const cyaml_schema_field_t option_fields[] = {
     CYAML_FIELD_UINT("allowed_lateness_ms", OPTIONAL, struct regional_options, allowed_lateness_ms),
     CYAML_FIELD_UINT("horizon_hours", OPTIONAL, struct regional_options, horizon_hours),
     CYAML_FIELD_UINT("partial_interval_ms", OPTIONAL, struct regional_options, partial_interval_ms),
+    CYAML_FIELD_UINT("behind_ms", OPTIONAL, struct regional_options, behind_ms),
     CYAML_FIELD_MAPPING("store", CYAML_FLAG_DEFAULT, struct regional_options, store, store_fields),
     CYAML_FIELD_MAPPING("nats", CYAML_FLAG_DEFAULT, struct regional_options, nats, nats_fields),
     CYAML_FIELD_END};
@@ -69,6 +74,8 @@ const char regional_options_help[] =
     "      allowed_lateness_ms: 10000     # a minute closes so long after its end (default 10000)\n"
     "      horizon_hours: 24              # repeats are found so long (default 24)\n"
     "      partial_interval_ms: 5000      # how often the globe is told (default 5000)\n"
+    "      behind_ms: 30000               # not ready while its last message is older and others "
+    "wait (default 30000)\n"
     "      store:\n"
     "        path: /var/lib/tributary/us-r1\n"
     "        bytes: 17179869184           # most that the store may grow to\n"
@@ -78,6 +85,8 @@ const char regional_options_help[] =
     "        password_file: us.password\n"
     "        domain: us                   # JetStream domain of the region\n"
     "        stream_replicas: 3           # where there are three servers (default 1)\n"
+    "        stream_bytes: 50000000000    # most that each stream may hold; full: edges spool "
+    "(default no limit)\n"
     "\n"
     "  --check-config   reads and checks all of it, then exits\n"
     "  --restore-from http://HOST:PORT\n"
@@ -162,6 +171,9 @@ static enum err check_nats(const char *path, struct regional_options_nats *nats,
         nats->stream_replicas = 1;
     if (nats->stream_replicas > 5)
         return refuse(out_error, "%s: nats.stream_replicas: must be 1 to 5", path);
+    if (nats->stream_bytes != 0 && nats->stream_bytes < STREAM_BYTES_MIN)
+        return refuse(out_error, "%s: nats.stream_bytes: must be at least %llu", path,
+                      (unsigned long long)STREAM_BYTES_MIN);
     if (nats->password_file == NULL)
         return ERR_OK;
     struct buf secret = {0};
@@ -183,6 +195,8 @@ static enum err check_numbers(const char *path, struct regional_options *o, char
         o->horizon_hours = 24;
     if (o->partial_interval_ms == 0)
         o->partial_interval_ms = 5000;
+    if (o->behind_ms == 0)
+        o->behind_ms = BEHIND_MS;
     if (o->partitions_total > LIMIT_PARTITIONS)
         return refuse(out_error, "%s: partitions_total: must be 1 to %d", path, LIMIT_PARTITIONS);
     if (regional_options_partitions(o->partitions, o->partitions_total, partitions) == 0)
@@ -198,6 +212,8 @@ static enum err check_numbers(const char *path, struct regional_options *o, char
     if (o->partial_interval_ms < 1000 || o->partial_interval_ms > INTERVAL_MS_MAX)
         return refuse(out_error, "%s: partial_interval_ms: must be 1000 to %u", path,
                       INTERVAL_MS_MAX);
+    if (o->behind_ms < 1000 || o->behind_ms > BEHIND_MS_MAX)
+        return refuse(out_error, "%s: behind_ms: must be 1000 to %u", path, BEHIND_MS_MAX);
     if (o->store.bytes < STORE_BYTES_MIN)
         return refuse(out_error, "%s: store.bytes: must be at least %llu", path,
                       (unsigned long long)STORE_BYTES_MIN);

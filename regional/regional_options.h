@@ -10,6 +10,7 @@
 struct regional_options_nats {
     char *url, *user, *password_file, *domain; /* but for url: may be NULL */
     uint16_t stream_replicas;                  /* 0 in the file, or absent: 1 */
+    uint64_t stream_bytes;                     /* of each stream; 0: as much as the servers have */
 };
 
 struct regional_options_store {
@@ -22,6 +23,7 @@ struct regional_options {
     char *partitions, *ports_file, *log_level; /* may be NULL */
     uint16_t partitions_total;
     uint32_t allowed_lateness_ms, horizon_hours, partial_interval_ms;
+    uint32_t behind_ms;
     struct regional_options_store store;
     struct regional_options_nats nats;
 };

@@ -212,6 +212,9 @@ static void part_message(struct replica *r, const struct bus_event *e, uint64_t 
     if (fold_wants_cut(p->fold, e->time_ms))
         make_cut(r, p, e->time_ms, true);
     struct fold_message m = {.subject = e->subject, .time_ms = e->time_ms, .data = e->data};
+#ifdef TRIBUTARY_BREAK_FOLD_BY_OWN_CLOCK
+    m.time_ms = r->options.clock->wall_ms(r->options.clock);
+#endif
     if (fold_step(p->fold, &m) != ERR_OK) {
         part_stop(r, p, e->seq,
                   "an edge no longer holds what this store lacks: copy a peer's store "
@@ -222,8 +225,11 @@ static void part_message(struct replica *r, const struct bus_event *e, uint64_t 
         p->position = (struct fold_position){e->seq, fold_state_digest(e->data)};
     p->expected_seq = e->seq + 1;
     p->active_ms = p->heard_ms = now_ms;
+    p->pending = e->pending;
+    p->message_ms = e->time_ms;
     uint64_t wall_ms = r->options.clock->wall_ms(r->options.clock);
-    if (e->time_ms + CAUGHT_UP_LAG_MS >= wall_ms)
+    /* Either by itself is enough: our clock may be ahead, the stream may never rest. */
+    if (e->pending == 0 || e->time_ms + CAUGHT_UP_LAG_MS >= wall_ms)
         part_caught_up(r, p, e->seq);
 }
 

@@ -76,6 +76,9 @@ struct replica_part_view {
     bool caught_up, uncut;
     uint64_t seq, cut, stream_ms, watermark_ms, control_floor;
     uint64_t keys, rows, ads;
+    uint64_t
+        pending; /* messages of the stream that wait behind the last one folded, as last heard */
+    uint64_t lag_ms; /* how old that last one is while others wait; else 0 */
     uint32_t edges_known, edges_missing;
     struct fold_books books;
 };

@@ -36,8 +36,10 @@ struct part {
     uint64_t active_ms;            /* last message, or tick of ours */
     uint64_t read_ms;              /* when reading began */
     uint64_t heard_ms;             /* last message, or when reading began */
+    uint64_t pending, message_ms;  /* of the last message: how many follow it; when it was stored */
     bool caught_up;
     uint32_t retired_below, cleaned_below; /* durable; redo values gone */
+    uint32_t cleaning_below;               /* as cleaned_below, once this transaction is durable */
     struct want_message *want;             /* not answered yet, or NULL */
 };
 

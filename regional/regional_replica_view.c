@@ -52,7 +52,11 @@ void replica_part_view(const struct replica *r, uint32_t index, struct replica_p
         .rows = f->horizon.rows,
         .ads = f->names.used,
         .books = f->books,
+        .pending = p->pending == UINT64_MAX ? 0 : p->pending,
     };
+    uint64_t wall_ms = r->options.clock->wall_ms(r->options.clock);
+    if (out->pending > 0 && wall_ms > p->message_ms)
+        out->lag_ms = wall_ms - p->message_ms;
     for (uint32_t i = 0; i < f->edges.count; i++) {
         out->edges_known += f->edges.edges[i].enrolled;
         out->edges_missing += f->edges.edges[i].missing;

@@ -72,6 +72,10 @@ setup_has_nats() {
         command -v nats-server >/dev/null
 }
 
+setup_has_promtool() {
+    [ -x "$deps/prometheus/usr/bin/promtool" ] || command -v promtool >/dev/null
+}
+
 setup_check_machine() {
     setup_triplet >/dev/null || exit 1
     command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null && return 0
@@ -190,12 +194,14 @@ setup_with_root() {
 # setup GROUP...: makes sure that the packages of these groups and nats-server are there.
 setup() {
     setup_environment
-    local missing=() names resolved want_nats=
+    local missing=() names resolved want_nats= want_promtool=
     if command -v dpkg-query >/dev/null; then
         mapfile -t missing < <(setup_missing "$@")
     fi
     setup_has_nats || want_nats=1
-    command -v dpkg-query >/dev/null && [ ${#missing[@]} -eq 0 ] && [ -z "$want_nats" ] && return 0
+    # Only tests ask for it.
+    [[ " $* " != *" test "* ]] || setup_has_promtool || want_promtool=1
+    command -v dpkg-query >/dev/null && [ ${#missing[@]} -eq 0 ] && [ -z "$want_nats$want_promtool" ] && return 0
     if ! command -v dpkg-query >/dev/null; then
         for names in cc cmake ninja openssl python3; do
             command -v $names >/dev/null || setup_check_machine
@@ -206,22 +212,24 @@ setup() {
     setup_check_machine
     setup_check_disk 2000000
     mkdir -p "$deps"
-    say "missing packages: ${missing[*]%%|*} ${want_nats:+nats-server (unpacked privately)}"
+    say "missing packages: ${missing[*]%%|*} ${want_nats:+nats-server (unpacked privately)} ${want_promtool:+prometheus (likewise)}"
     apt_options=()
     [ "$(id -u)" -eq 0 ] || setup_apt_private
     names=("${missing[@]}")
     [ -z "$want_nats" ] || names+=(nats-server)
+    [ -z "$want_promtool" ] || names+=(prometheus)
     resolved=$(setup_resolve "${names[@]}") || {
         setup_update
         resolved=$(setup_resolve "${names[@]}") ||
             die "this release of Debian lacks one of: ${names[*]} (Debian 12 and 13 have them all)"
     }
-    resolved=$(grep -vx nats-server <<<"$resolved" || true)
+    resolved=$(grep -vx -e nats-server -e prometheus <<<"$resolved" || true)
     if [ -n "$resolved" ]; then
         # shellcheck disable=SC2086 # one word a package
         if [ "$(id -u)" -eq 0 ]; then setup_with_root $resolved; else setup_without_root $resolved; fi
     fi
     [ -z "$want_nats" ] || setup_unpack "$deps/nats" nats-server
+    [ -z "$want_promtool" ] || setup_unpack "$deps/prometheus" prometheus
     setup_environment
     say "  all there"
 }

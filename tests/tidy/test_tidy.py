@@ -107,6 +107,14 @@ class Tidy(unittest.TestCase):
         self.expect({"edge/core/x.c": HEAD}, ("untested", "edge/core/x.c", 1))
         self.expect({"proto/x.c": HEAD, "tests/unit/proto/test_x.c": HEAD})
 
+    def test_what_clients_are_told_is_written_down(self):
+        document = ("components:\n  schemas:\n    edge_problem:\n      properties:\n        type:\n          enum:\n"
+                    "            - urn:tributary:problem:known # 400\n            - urn:tributary:problem:gone\n"
+                    "        title: {type: string}\n    globe_problem: {}\n")
+        code = HEAD + 'void f(void)\n{\n    problem(job, 400, "known", "x");\n    problem(job, 503,\n            odd ? "new" : "known");\n}\n'
+        self.expect({"edge/edge_x.c": code, "proto/openapi.yaml": document},
+                    ("undocumented", "edge/edge_x.c", 7), ("undocumented", "proto/openapi.yaml", 8))
+
     def test_unfinished_and_typedef(self):
         self.one("/* TO" "DO: later */\n", ("unfinished", 3))
         self.expect({"README.md": "a FIX" "ME\n"}, ("unfinished", "README.md", 1))

@@ -16,6 +16,8 @@ import sys
 
 sys.dont_write_bytecode = True
 
+import documented  # pylint: disable=wrong-import-position
+
 COLUMNS = 100
 FUNCTION_LINES = 70
 FILE_LINES = 500
@@ -258,6 +260,11 @@ def check_tested(paths):
             yield finding(path, 1, "untested", f"{wanted} is missing")
 
 
+def check_problems(sources):
+    for path, line, words in documented.check_documented(sources):
+        yield finding(path, line, "undocumented", words)
+
+
 def check_tree(sources):
     """sources: path -> text."""
     graph = collections.defaultdict(set)
@@ -271,6 +278,7 @@ def check_tree(sources):
     yield from check_cycles(graph)
     yield from check_stems(sources)
     yield from check_tested(sources)
+    yield from check_problems(sources)
 
 
 def apply_ratchet(findings, ratchet_path, ratchet):
