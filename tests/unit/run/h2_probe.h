@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <nghttp2/nghttp2.h>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <stdio.h>
@@ -181,6 +182,7 @@ static inline bool h2_probe_step(struct h2_probe *p, int result, uint64_t deadli
         return h2_probe_wait_file(p, POLLIN, deadline);
     if (why == SSL_ERROR_WANT_WRITE)
         return h2_probe_wait_file(p, POLLOUT, deadline);
+    ERR_clear_error(); /* the thread's queue would speak of this one in the next one's calls */
     p->dead = true;
     return false;
 }
