@@ -25,7 +25,7 @@ import time
 import a01_floods
 import a02_slow
 import raw_h2 as h2
-from e2e import Cluster, expect, step, tell
+from e2e import Cluster, Failure, expect
 
 BAR = 2.0
 ATTACKER = "127.0.0.2"
@@ -112,11 +112,16 @@ def main():
             if ratio > BAR:
                 missed.append(name)
         expect(edge.alive(), "the edge has ended")
-        step(f"above {BAR}: {missed or 'none'}")
-        expect(not (options.check and missed), f"an honest client notices {missed}")
+    for name in missed:
+        print(f"MISSED {name}: above {BAR}")
+    return 1 if options.check and missed else 0
 
 
 if sys.argv[1:2] == ["attack"]:
     attack(sys.argv[3], sys.argv[4], sys.argv[2], float(sys.argv[5]))
 else:
-    tell(main)
+    try:
+        sys.exit(main())
+    except Failure as failure:
+        print(f"bench_attacks: {failure}", file=sys.stderr)
+        sys.exit(2)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * bench_fold [--check]: the fold in memory on one core: fold_step over segments, less what their
  * decoding costs in the same run (the durable path is bench_region's), gated on an exact count. */
-#include "common/base/rng.h"
+#include "bench_clicks.h"
 #include "proto/subject.h"
 #include "regional/core/fold.h"
 
@@ -53,20 +53,6 @@ static uint64_t mix(uint64_t x)
     return x ^ x >> 31;
 }
 
-static uint32_t draw_ad(const double *sums, uint32_t ads, uint64_t id)
-{
-    double wanted = (double)(mix(id + 123) >> 11) * 0x1p-53 * sums[ads - 1];
-    uint32_t low = 0, high = ads - 1;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (sums[middle] < wanted)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 static int by_number(const void *left, const void *right)
 {
     uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
@@ -82,10 +68,10 @@ static uint64_t count_distinct(uint64_t *numbers, uint64_t count)
     return distinct;
 }
 
-static struct click click_of(const struct load *load, const double *sums, const char (*names)[16],
-                             uint64_t id, uint32_t *out_ad)
+static struct click click_of(const struct load *load, const struct bench_ads *ads,
+                             const char (*names)[16], uint64_t id, uint32_t *out_ad)
 {
-    uint32_t ad = draw_ad(sums, load->ads, id), minute = (uint32_t)(id / MINUTE_CLICKS);
+    uint32_t ad = bench_ads_pick(ads, mix(id + 123)), minute = (uint32_t)(id / MINUTE_CLICKS);
     uint64_t low = mix(id + 77), high = mix(id * 31 + 5);
     struct click c = {.minute = FIRST_MINUTE + minute,
                       .user_hash = load->one_user ? 1 : mix(mix(id + 9) % USERS + 3),
@@ -106,12 +92,11 @@ static struct made make(const struct load *load)
     uint64_t total = (uint64_t)load->minutes * MINUTE_CLICKS;
     struct made m = {.count = (uint32_t)(total / SEGMENT_CLICKS), .clicks = total};
     m.messages = base_zalloc(m.count, sizeof(*m.messages));
-    double *sums = base_zalloc(load->ads, sizeof(*sums)), sum = 0;
+    struct bench_ads ads;
+    bench_ads_init(&ads, load->ads, load->zipf);
     char(*names)[16] = base_zalloc(load->ads, sizeof(*names));
-    for (uint32_t i = 0; i < load->ads; i++) {
-        sums[i] = sum += load->zipf ? 1.0 / (i + 1) : 1;
+    for (uint32_t i = 0; i < load->ads; i++)
         (void)snprintf(names[i], sizeof(*names), "ad-%08u", i);
-    }
     uint64_t *ids = base_zalloc(total, sizeof(*ids)), *rows = base_zalloc(total, sizeof(*rows));
     struct click *clicks = base_zalloc(SEGMENT_CLICKS, sizeof(*clicks));
     struct rng rng = {7};
@@ -121,7 +106,7 @@ static struct made make(const struct load *load)
             if (at > 1000 && rng_below(&rng, 100) < load->duplicate_percent)
                 id -= 1 + rng_below(&rng, 1000);
             uint32_t ad;
-            clicks[i] = click_of(load, sums, (const char(*)[16])names, id, &ad);
+            clicks[i] = click_of(load, &ads, (const char(*)[16])names, id, &ad);
             ids[at] = id;
             rows[at] = id / MINUTE_CLICKS << 32 | ad;
         }
@@ -143,7 +128,7 @@ static struct made make(const struct load *load)
     free(rows);
     free(clicks);
     free(names);
-    free(sums);
+    bench_ads_done(&ads);
     return m;
 }
 

@@ -50,16 +50,7 @@ static void put_message(struct bench *b, uint32_t p, const struct click *clicks,
         b->partition_of =
             base_realloc(b->partition_of, b->message_capacity * sizeof(*b->partition_of));
     }
-    struct segment_head head = {.edge = "us-e1",
-                                .region = "us",
-                                .epoch = 9,
-                                .newest_epoch = 9,
-                                .partition = (uint16_t)p,
-                                .first = b->numbers[p],
-                                .last = b->numbers[p] + count,
-                                .clock_ms = now_ms,
-                                .low = 0,
-                                .accepted = b->numbers[p] + count};
+    struct segment_head head = bench_segment_head((uint16_t)p, b->numbers[p], count, now_ms);
     uint32_t at = b->message_count++;
     b->messages[at] = (struct buf){0};
     segment_write(&b->messages[at], &head, clicks, count);

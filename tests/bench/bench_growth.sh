@@ -1,22 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# bench_growth.sh [--plot FILE.svg]: how the fold's cost grows; a table, and with gnuplot a plot. BENCH_BUILD: the release
-# build folder (default build/release). BENCH_CLICKS, BENCH_ROUNDS.
+# bench_growth.sh [--plot FILE.svg]: how the fold's cost grows; a table, and with gnuplot a plot; see build.sh.
+# BENCH_CLICKS, BENCH_ROUNDS.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+. tests/bench/build.sh
 
-build=${BENCH_BUILD:-build/release}
-[ -f "$build/build.ninja" ] || cmake --preset release -B "$build" >/dev/null
-cmake --build "$build" --target regional_core tributary_proto >/dev/null
-
+bench_make regional_core
+bench_cc bench_growth bench_growth.c bench_clicks.c -- regional_core tributary_proto tributary_base --
 out=$build/bench
-mkdir -p "$out"
-# Debian 12 calls it msgpackc, 13 msgpack-c.
-msgpack=$(sed -n "s/^DEP_msgpack_[^:]*:FILEPATH=//p" "$build/CMakeCache.txt" | head -n 1)
-${CC:-cc} -std=c17 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -I. -Itests/bench tests/bench/bench_growth.c \
-    tests/bench/bench_clicks.c -o "$out/bench_growth" "$build/regional/libregional_core.a" \
-    "$build/proto/libtributary_proto.a" "$build/common/base/libtributary_base.a" "${msgpack:--lmsgpackc}" -lzstd -lxxhash \
-    -lsodium -lm
 "$out/bench_growth" --clicks "${BENCH_CLICKS:-2000000}" --rounds "${BENCH_ROUNDS:-3}" >"$out/growth.tsv"
 echo "| what | value | ns CPU a click | bytes kept a click | MiB of tables |"
 echo "| --- | --- | --- | --- | --- |"

@@ -94,16 +94,8 @@ static void step(struct bench *b, uint32_t p, const char *subject, uint64_t time
 static void send_segment(struct bench *b, uint32_t p, uint64_t now_ms)
 {
     uint32_t count = b->made_count[p];
-    struct segment_head head = {.edge = "us-e1",
-                                .region = "us",
-                                .epoch = 9,
-                                .newest_epoch = 9,
-                                .partition = (uint16_t)p,
-                                .first = b->numbers[p],
-                                .last = b->numbers[p] + count,
-                                .clock_ms = b->shape.closes ? now_ms : START_MS,
-                                .low = 0,
-                                .accepted = b->numbers[p] + count};
+    struct segment_head head =
+        bench_segment_head((uint16_t)p, b->numbers[p], count, b->shape.closes ? now_ms : START_MS);
     segment_write(&b->message, &head, b->made[p], count);
     struct subject subject = subject_segment("us", (uint16_t)p, "us-e1");
     step(b, p, subject.text, now_ms);

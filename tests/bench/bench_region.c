@@ -5,9 +5,9 @@
  *   bench_region ours FOLDER CLICKS | sqlite FILE CLICKS | csv FILE CLICKS
  *
  * Prints one line of key=value. Ends with 1 where a count is not the expected one. */
+#include "bench_clicks.h"
 #include "common/base/clock.h"
 #include "common/base/minute.h"
-#include "common/base/rng.h"
 #include "common/run/kv_lmdb.h"
 #include "proto/control.h"
 #include "proto/subject.h"
@@ -61,22 +61,15 @@ static uint64_t written_bytes(void)
     return bytes;
 }
 
-static uint64_t mixed(uint64_t value)
-{
-    struct rng r = {value};
-    return rng_next(&r);
-}
-
 /* Ads by Zipf's law with exponent 1; one in twenty clicks is an earlier one sent again. */
 static void make_clicks(uint32_t count)
 {
     struct rng rng = {42};
-    double *sums = base_zalloc(ADS, sizeof(*sums)), sum = 0;
+    struct bench_ads ads;
+    bench_ads_init(&ads, ADS, true);
     ad_ids = base_zalloc(ADS, sizeof(*ad_ids));
-    for (uint32_t i = 0; i < ADS; i++) {
-        sums[i] = sum += 1.0 / (i + 1);
+    for (uint32_t i = 0; i < ADS; i++)
         (void)snprintf(ad_ids[i], sizeof(ad_ids[i]), "ad-%u", i);
-    }
     clicks = base_zalloc(count, sizeof(*clicks));
     click_count = count;
     for (uint32_t i = 0; i < count; i++) {
@@ -86,27 +79,19 @@ static void make_clicks(uint32_t count)
             repeats++;
             continue;
         }
-        double at = (double)(rng_next(&rng) >> 11) / 9007199254740992.0 * sum;
-        uint32_t low = 0, high = ADS - 1;
-        while (low < high) {
-            uint32_t middle = (low + high) / 2;
-            if (sums[middle] < at)
-                low = middle + 1;
-            else
-                high = middle;
-        }
+        uint32_t ad = bench_ads_pick(&ads, rng_next(&rng));
         clicks[i] = (struct click){.minute = minute_of_ms(ms),
-                                   .user_hash = mixed(rng_below(&rng, USERS)),
+                                   .user_hash = bench_mixed(rng_below(&rng, USERS)),
                                    .timestamp_ms = ms,
                                    .received_ms = ms,
-                                   .ad_id = span_of_text(ad_ids[low]),
+                                   .ad_id = span_of_text(ad_ids[ad]),
                                    .user_id = span_of_text("user-1234567"),
                                    .ip_address = span_of_text("198.51.100.23"),
                                    .user_agent = span_of_text("Mozilla/5.0 (bench)")};
-        bytes_store_u64(clicks[i].key, mixed(i * 2ULL + 1));
-        bytes_store_u64(clicks[i].key + 8, mixed(i * 2ULL + 2));
+        bytes_store_u64(clicks[i].key, bench_mixed(i * 2ULL + 1));
+        bytes_store_u64(clicks[i].key + 8, bench_mixed(i * 2ULL + 2));
     }
-    free(sums);
+    bench_ads_done(&ads);
 }
 
 /* The stream: held in memory, given out a cut's worth at a time, every publish acknowledged. */
@@ -217,15 +202,7 @@ static void make_stream(struct stream *s, struct subject subjects[2])
     for (uint32_t i = 1; i < s->count; i++) {
         uint64_t first = (uint64_t)(i - 1) * SEGMENT_CLICKS;
         uint64_t ms = START_MS + first / CUT_CLICKS * 1000 + first % CUT_CLICKS / 16;
-        struct segment_head head = {.edge = "us-e1",
-                                    .region = "us",
-                                    .epoch = 9,
-                                    .newest_epoch = 9,
-                                    .first = first,
-                                    .last = first + SEGMENT_CLICKS,
-                                    .clock_ms = ms,
-                                    .low = 0,
-                                    .accepted = first + SEGMENT_CLICKS};
+        struct segment_head head = bench_segment_head(0, first, SEGMENT_CLICKS, ms);
         segment_write(&s->messages[i], &head, clicks + first, SEGMENT_CLICKS);
         s->times_ms[i] = ms;
     }
