@@ -5,6 +5,7 @@ reports=build/reports
 passed=0
 failed=0
 failures=()
+skipped=()
 
 # record NAME CODE [LOG]
 record() {
@@ -22,7 +23,11 @@ run() {
     shift
     printf '  %-28s' "$name" >&2
     "$@" >"$log" 2>&1 </dev/null || code=$?
-    if [ "$code" -eq 0 ]; then
+    if [ "$code" -eq 77 ]; then # not here: neither passed nor failed
+        printf 'SKIPPED: %s\n' "$(tail -n 1 "$log")" >&2
+        skipped+=("$name")
+        return 0
+    elif [ "$code" -eq 0 ]; then
         printf 'ok  %4d s\n' $((SECONDS - started)) >&2
     else
         printf 'FAILED with %d after %d s\n' "$code" $((SECONDS - started)) >&2
@@ -132,7 +137,7 @@ suite_e2e() {
 }
 
 suite() {
-    local group started=$SECONDS groups=("$@")
+    local group name started=$SECONDS groups=("$@")
     [ ${#groups[@]} -gt 0 ] || groups=(tidy ctest sim tsan lint e2e)
     mkdir -p "$reports" build/lint
     case "${groups[*]}" in
@@ -153,6 +158,9 @@ suite() {
     local failure
     for failure in ${failures[@]+"${failures[@]}"}; do
         say "failed: $failure"
+    done
+    for name in ${skipped[@]+"${skipped[@]}"}; do
+        say "skipped, and so not shown: $name"
     done
     say "in $((SECONDS - started)) s:"
     echo "$passed passed, $failed failed"
