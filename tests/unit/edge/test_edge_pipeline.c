@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The edge's driver on made-up ports, against a reader that keeps the number rule by itself. */
-#include "edge/edge_pipeline.h"
+#include "pipeline_given.h"
 #include "proto/floor.h"
 #include "proto/segment.h"
-#include "proto/subject.h"
-#include "tests/sim/sim_bus.h"
-#include "tests/sim/sim_clock.h"
-#include "tests/sim/sim_kv.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -30,11 +26,7 @@ struct model {
 };
 
 struct world {
-    struct sim_clock clock;
-    struct sim_bus_server *server;
-    struct bus_port *edge_bus, *reader_bus;
-    struct kv_port *kv;
-    struct edge_pipeline *pipeline;
+    struct pipeline_given g;
     struct model model;
     uint32_t next_id;
     uint64_t edge_ms; /* the edge's clock never goes back; nor does this, over restarts */
@@ -51,50 +43,35 @@ static void edge_start(struct world *w)
 {
     struct edge_pipeline_options options = {
         .edge = "us-e1",
-        .regions = {{.name = "us", .bus = w->edge_bus, .readers = {"us-r1"}, .reader_count = 1}},
+        .regions = {{.name = "us", .bus = w->g.edge_bus, .readers = {"us-r1"}, .reader_count = 1}},
         .region_count = 1,
         .partitions = PARTITIONS,
         .heartbeat_ms = 1000,
         .window_bytes = 1 << 20,
         .segment_bytes = 128, /* batches are split: the search for a number must step back */
-        .kv = w->kv,
-        .clock = &w->clock.port,
+        .kv = w->g.kv,
+        .clock = &w->g.clock.port,
     };
-    cr_assert_eq(edge_pipeline_new(&options, &w->pipeline), ERR_OK);
+    cr_assert_eq(edge_pipeline_new(&options, &w->g.pipeline), ERR_OK);
 }
 
 static void world_init(struct world *w, uint64_t seed)
 {
     memset(w, 0, sizeof(*w));
-    sim_clock_init(&w->clock, 1700000000000ULL, seed);
-    w->server = sim_bus_server_new();
-    sim_bus_time(w->server, w->clock.wall);
-    for (uint16_t p = 0; p < PARTITIONS; p++) {
-        struct subject all = subject_clicks_all("us", p);
-        sim_bus_stream(w->server, stream_name(p), all.text);
-    }
-    w->edge_bus = sim_bus_client(w->server);
-    w->reader_bus = sim_bus_client(w->server);
-    w->kv = sim_kv_new(EDGE_TABLES);
-    w->edge_ms = w->clock.wall;
+    pipeline_given_init(&w->g, PARTITIONS, seed);
+    w->edge_ms = w->g.clock.wall;
     w->model.store_id = 1;
     edge_start(w);
 }
 
 static void world_done(struct world *w)
 {
-    edge_pipeline_free(w->pipeline);
-    sim_bus_server_free(w->server);
-    sim_kv_free(w->kv);
+    pipeline_given_done(&w->g);
 }
 
-/* The process dies: memory and connection are gone, the store stays. */
 static void edge_crash(struct world *w)
 {
-    edge_pipeline_free(w->pipeline);
-    sim_kv_crash(w->kv);
-    sim_bus_client_free(w->edge_bus);
-    w->edge_bus = sim_bus_client(w->server);
+    pipeline_given_crash(&w->g);
     edge_start(w);
 }
 
@@ -113,7 +90,7 @@ static enum err commit(struct world *w, uint32_t count)
         items[i].click.minute = (uint32_t)(now / 60000);
         memcpy(items[i].click.key, &(uint32_t){first + i}, 4);
     }
-    enum err err = edge_commit(w->pipeline, items, count);
+    enum err err = edge_commit(w->g.pipeline, items, count);
     w->next_id += count;
     for (uint32_t i = 0; err == ERR_OK && i < count; i++) {
         w->model.accepted_ms[first + i] = now;
@@ -180,10 +157,10 @@ static void reader_read(struct world *w)
     for (uint16_t p = 0; p < PARTITIONS; p++) {
         struct span data;
         uint64_t time_ms;
-        if (sim_bus_last_seq(w->server, stream_name(p)) < w->model.position[p])
+        if (sim_bus_last_seq(w->g.server, stream_name(p)) < w->model.position[p])
             w->model.position[p] = 0; /* the stream went back: read it again */
-        while (
-            sim_bus_message(w->server, stream_name(p), w->model.position[p] + 1, &data, &time_ms)) {
+        while (sim_bus_message(w->g.server, stream_name(p), w->model.position[p] + 1, &data,
+                               &time_ms)) {
             w->model.position[p]++;
             fold(w, p, data);
         }
@@ -212,7 +189,7 @@ static void reader_floors(struct world *w)
     struct buf out = {0};
     floor_write(&out, &m);
     struct subject subject = subject_floors("us", "us-e1", "us-r1");
-    (void)bus_send(w->reader_bus, subject.text, buf_span(&out));
+    (void)bus_send(w->g.reader_bus, subject.text, buf_span(&out));
     buf_done(&out);
 }
 
@@ -220,27 +197,27 @@ static void forward(struct world *w)
 {
     uint32_t idle_ms = 0;
     for (int i = 0; i < 20 && idle_ms == 0; i++)
-        cr_assert_eq(edge_forward(w->pipeline, &idle_ms), ERR_OK);
+        cr_assert_eq(edge_forward(w->g.pipeline, &idle_ms), ERR_OK);
 }
 
 static void tick(struct world *w, uint64_t ms)
 {
-    sim_clock_advance(&w->clock, ms);
-    w->edge_ms = base_max_u64(w->edge_ms, w->clock.wall);
-    sim_bus_time(w->server, w->edge_ms);
+    sim_clock_advance(&w->g.clock, ms);
+    w->edge_ms = base_max_u64(w->edge_ms, w->g.clock.wall);
+    sim_bus_time(w->g.server, w->edge_ms);
 }
 
 /* No more faults: everything must arrive. */
 static void settle(struct world *w)
 {
-    sim_bus_heal(w->edge_bus);
+    sim_bus_heal(w->g.edge_bus);
     for (int i = 0; i < 40; i++) {
         tick(w, 1100);
         forward(w);
         reader_read(w);
         reader_floors(w);
         forward(w);
-        cr_assert_eq(edge_trim(w->pipeline), ERR_OK);
+        cr_assert_eq(edge_trim(w->g.pipeline), ERR_OK);
     }
 }
 
@@ -263,13 +240,13 @@ Test(edge_pipeline, an_accepted_click_arrives_once_and_leaves_the_spool)
     cr_assert_eq(commit(&w, 50), ERR_OK);
     forward(&w);
     reader_read(&w);
-    cr_assert_eq(sim_kv_entries(w.kv, EDGE_TABLE_BATCH), 2, "held until the reader says so");
+    cr_assert_eq(sim_kv_entries(w.g.kv, EDGE_TABLE_BATCH), 2, "held until the reader says so");
     settle(&w);
 
     expect_exact(&w);
     cr_assert_eq(w.model.accepted, 50);
-    cr_assert_eq(sim_kv_entries(w.kv, EDGE_TABLE_BATCH), 0);
-    cr_assert_eq(edge_acked(w.pipeline, 0, 0), 25);
+    cr_assert_eq(sim_kv_entries(w.g.kv, EDGE_TABLE_BATCH), 0);
+    cr_assert_eq(edge_acked(w.g.pipeline, 0, 0), 25);
     world_done(&w);
 }
 
@@ -277,13 +254,13 @@ Test(edge_pipeline, nothing_is_acknowledged_that_was_not_committed)
 {
     struct world w;
     world_init(&w, 1);
-    sim_kv_fail_commit(w.kv, 1, ERR_KV_IO, false);
+    sim_kv_fail_commit(w.g.kv, 1, ERR_KV_IO, false);
 
     cr_assert_eq(commit(&w, 10), ERR_KV_IO);
 
     forward(&w);
     reader_read(&w);
-    cr_assert_eq(sim_kv_entries(w.kv, EDGE_TABLE_BATCH), 0);
+    cr_assert_eq(sim_kv_entries(w.g.kv, EDGE_TABLE_BATCH), 0);
     world_done(&w);
 }
 
@@ -293,9 +270,9 @@ Test(edge_pipeline, a_full_spool_refuses_and_numbers_stay_dense)
     world_init(&w, 1);
     cr_assert_eq(commit(&w, 10), ERR_OK);
 
-    sim_kv_limit(w.kv, 1);
+    sim_kv_limit(w.g.kv, 1);
     cr_assert_eq(commit(&w, 10), ERR_KV_FULL);
-    sim_kv_limit(w.kv, 0);
+    sim_kv_limit(w.g.kv, 0);
     cr_assert_eq(commit(&w, 10), ERR_OK);
     settle(&w);
 
@@ -320,9 +297,9 @@ Test(edge_pipeline, every_opening_begins_a_new_epoch_and_the_older_ones_drain)
 
     expect_exact(&w);
     struct edge_view view;
-    edge_pipeline_view(w.pipeline, &view);
+    edge_pipeline_view(w.g.pipeline, &view);
     cr_assert_eq(view.older_lines, 0);
-    cr_assert_eq(sim_kv_entries(w.kv, EDGE_TABLE_LINE), PARTITIONS);
+    cr_assert_eq(sim_kv_entries(w.g.kv, EDGE_TABLE_LINE), PARTITIONS);
     world_done(&w);
 }
 
@@ -331,20 +308,20 @@ Test(edge_pipeline, a_spool_restored_from_an_older_copy_loses_and_doubles_nothin
     struct world w;
     world_init(&w, 1);
     commit(&w, 10);
-    struct kv_port *backup = sim_kv_clone(w.kv);
+    struct kv_port *backup = sim_kv_clone(w.g.kv);
     forward(&w);
     reader_read(&w);
     commit(&w, 10); /* after the backup; delivered before the disk is lost */
     settle(&w);
 
-    sim_kv_free(w.kv);
-    w.kv = backup;
+    sim_kv_free(w.g.kv);
+    w.g.kv = backup;
     edge_crash(&w);
     commit(&w, 10);
     settle(&w);
 
     expect_exact(&w);
-    cr_assert_eq(sim_kv_entries(w.kv, EDGE_TABLE_BATCH), 0, "the older epoch has drained");
+    cr_assert_eq(sim_kv_entries(w.g.kv, EDGE_TABLE_BATCH), 0, "the older epoch has drained");
     world_done(&w);
 }
 
@@ -355,9 +332,9 @@ Test(edge_pipeline, a_tail_that_the_bus_acknowledged_and_lost_is_sent_again)
     commit(&w, 10);
     forward(&w);
     forward(&w);
-    cr_assert_eq(edge_acked(w.pipeline, 0, 0), 5, "the bus has acknowledged");
+    cr_assert_eq(edge_acked(w.g.pipeline, 0, 0), 5, "the bus has acknowledged");
 
-    sim_bus_recreate(w.server, stream_name(0));
+    sim_bus_recreate(w.g.server, stream_name(0));
     settle(&w);
 
     expect_exact(&w);
@@ -372,8 +349,8 @@ Test(edge_pipeline, a_clone_that_runs_beside_its_original_takes_no_number_from_i
     settle(&w);
     /* The clone opens first and says where, as far as it knows, the epoch ended. */
     struct world clone = w;
-    clone.edge_bus = sim_bus_client(w.server);
-    clone.kv = sim_kv_clone(w.kv);
+    clone.g.edge_bus = sim_bus_client(w.g.server);
+    clone.g.kv = sim_kv_clone(w.g.kv);
     edge_start(&clone);
     forward(&clone);
     reader_read(&w);
@@ -383,8 +360,8 @@ Test(edge_pipeline, a_clone_that_runs_beside_its_original_takes_no_number_from_i
 
     expect_exact(&w);
     cr_assert_eq(w.model.accepted, 20);
-    edge_pipeline_free(clone.pipeline);
-    sim_kv_free(clone.kv);
+    edge_pipeline_free(clone.g.pipeline);
+    sim_kv_free(clone.g.kv);
     world_done(&w);
 }
 
@@ -393,7 +370,7 @@ Test(edge_pipeline, fin_ends_each_line_of_a_clean_shutdown)
     struct world w;
     world_init(&w, 1);
     commit(&w, 4);
-    cr_assert_eq(edge_finish(w.pipeline), ERR_OK);
+    cr_assert_eq(edge_finish(w.g.pipeline), ERR_OK);
     settle(&w);
 
     for (uint16_t p = 0; p < PARTITIONS; p++) {
@@ -402,7 +379,7 @@ Test(edge_pipeline, fin_ends_each_line_of_a_clean_shutdown)
         cr_assert_eq(w.model.lines[p][0].floor, 3);
     }
     struct edge_view view;
-    edge_pipeline_view(w.pipeline, &view);
+    edge_pipeline_view(w.g.pipeline, &view);
     cr_assert(view.drained);
     world_done(&w);
 }
@@ -421,9 +398,9 @@ Test(edge_pipeline, a_replaced_reader_store_with_a_lower_floor_stops_the_trim)
         w.model.lines[p][0].floor = 0;
     reader_floors(&w);
     forward(&w);
-    cr_assert_eq(edge_trim(w.pipeline), ERR_OK);
+    cr_assert_eq(edge_trim(w.g.pipeline), ERR_OK);
 
-    cr_assert_eq(sim_kv_entries(w.kv, EDGE_TABLE_BATCH), 2);
+    cr_assert_eq(sim_kv_entries(w.g.kv, EDGE_TABLE_BATCH), 2);
     world_done(&w);
 }
 
@@ -431,36 +408,36 @@ static void random_fault(struct world *w, struct rng *rng)
 {
     switch (rng_below(rng, 9)) {
     case 0:
-        sim_bus_lose_publishes(w->edge_bus, (unsigned)rng_below(rng, 4));
+        sim_bus_lose_publishes(w->g.edge_bus, (unsigned)rng_below(rng, 4));
         break;
     case 1:
-        sim_bus_orphan_publishes(w->edge_bus, (unsigned)rng_below(rng, 4));
+        sim_bus_orphan_publishes(w->g.edge_bus, (unsigned)rng_below(rng, 4));
         break;
     case 2:
-        sim_bus_cut(w->edge_bus);
+        sim_bus_cut(w->g.edge_bus);
         break;
     case 3:
-        sim_bus_heal(w->edge_bus);
+        sim_bus_heal(w->g.edge_bus);
         break;
     case 4: {
         const char *stream = stream_name((uint16_t)rng_below(rng, PARTITIONS));
-        uint64_t last = sim_bus_last_seq(w->server, stream);
-        sim_bus_lose_tail(w->server, stream, last - (last > 3 ? rng_below(rng, 3) : 0));
+        uint64_t last = sim_bus_last_seq(w->g.server, stream);
+        sim_bus_lose_tail(w->g.server, stream, last - (last > 3 ? rng_below(rng, 3) : 0));
         break;
     }
     case 5:
         edge_crash(w);
         break;
     case 6:
-        sim_kv_fail_commit(w->kv, 1, ERR_KV_IO, rng_chance(rng, 500));
+        sim_kv_fail_commit(w->g.kv, 1, ERR_KV_IO, rng_chance(rng, 500));
         if (commit(w, 3) != ERR_OK)
             edge_crash(w);
         break;
     case 7:
-        sim_bus_deaf(w->edge_bus, rng_chance(rng, 500));
+        sim_bus_deaf(w->g.edge_bus, rng_chance(rng, 500));
         break;
     default:
-        w->clock.wall -= rng_chance(rng, 200) ? 30000 : 0;
+        w->g.clock.wall -= rng_chance(rng, 200) ? 30000 : 0;
         break;
     }
 }
@@ -483,15 +460,15 @@ Test(edge_pipeline, random_faults_lose_and_double_nothing, .timeout = 240)
             if (rng_chance(&rng, 300))
                 reader_floors(&w);
             if (rng_chance(&rng, 200))
-                cr_assert_eq(edge_trim(w.pipeline), ERR_OK);
+                cr_assert_eq(edge_trim(w.g.pipeline), ERR_OK);
             tick(&w, rng_below(&rng, 700));
         }
-        sim_bus_deaf(w.edge_bus, false);
-        sim_bus_lose_publishes(w.edge_bus, 0);
-        sim_bus_orphan_publishes(w.edge_bus, 0);
+        sim_bus_deaf(w.g.edge_bus, false);
+        sim_bus_lose_publishes(w.g.edge_bus, 0);
+        sim_bus_orphan_publishes(w.g.edge_bus, 0);
         settle(&w);
         expect_exact(&w);
-        cr_assert_eq(sim_kv_entries(w.kv, EDGE_TABLE_BATCH), 0, "seed %lu: spool not drained",
+        cr_assert_eq(sim_kv_entries(w.g.kv, EDGE_TABLE_BATCH), 0, "seed %lu: spool not drained",
                      seed);
         cr_assert_gt(w.model.accepted, 0);
         world_done(&w);

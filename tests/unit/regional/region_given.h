@@ -79,8 +79,9 @@ MAYBE_UNUSED static struct segment_head given_head(const char *edge, uint64_t ep
                              .clock_ms = clock_ms,
                              .newest_epoch = epoch,
                              .accepted = last};
-    (void)strncat(h.edge, edge, sizeof(h.edge) - 1);
-    (void)strncat(h.region, GIVEN_REGION, sizeof(h.region) - 1);
+    cr_assert_lt(strlen(edge), sizeof(h.edge));
+    memcpy(h.edge, edge, strlen(edge) + 1);
+    memcpy(h.region, GIVEN_REGION, sizeof(GIVEN_REGION));
     return h;
 }
 

@@ -379,3 +379,15 @@ MAYBE_UNUSED static enum err settle(struct world *w, struct node *n)
     }
     return ERR_OK;
 }
+
+/* A replica with a horizon of two minutes that has folded the whole schedule. */
+MAYBE_UNUSED static void given_short_horizon(struct world *w, struct node *n)
+{
+    *n = (struct node){.horizon_minutes = 2};
+    given_world(w);
+    n->kv = sim_kv_new(CUT_TABLES);
+    (void)snprintf(n->name, sizeof(n->name), "us-r1");
+    cr_assert_eq(node_start(w, n), ERR_OK);
+    for (unsigned s = 0; schedule_step(w, s); s++)
+        cr_assert_eq(node_run(n), ERR_OK);
+}

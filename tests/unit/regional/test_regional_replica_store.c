@@ -185,13 +185,8 @@ Test(regional_replica_store, a_refused_deletion_does_not_hold_up_the_stream)
 Test(regional_replica_store, redo_values_go_when_their_minute_is_retired)
 {
     struct world w;
-    struct node n = {.horizon_minutes = 2};
-    given_world(&w);
-    n.kv = sim_kv_new(CUT_TABLES);
-    (void)snprintf(n.name, sizeof(n.name), "us-r1");
-    cr_assert_eq(node_start(&w, &n), ERR_OK);
-    for (unsigned s = 0; schedule_step(&w, s); s++)
-        cr_assert_eq(node_run(&n), ERR_OK);
+    struct node n;
+    given_short_horizon(&w, &n);
     cr_assert_gt(sim_kv_entries(n.kv, CUT_TABLE_REDO), 20);
 
     for (unsigned i = 0; i < 12; i++) {

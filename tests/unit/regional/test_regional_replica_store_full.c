@@ -11,13 +11,8 @@ TestSuite(regional_replica_store_full, .timeout = 60);
 Test(regional_replica_store_full, room_comes_from_what_is_retired_also_after_a_refusal)
 {
     struct world w;
-    struct node n = {.horizon_minutes = 2};
-    given_world(&w);
-    n.kv = sim_kv_new(CUT_TABLES);
-    (void)snprintf(n.name, sizeof(n.name), "us-r1");
-    cr_assert_eq(node_start(&w, &n), ERR_OK);
-    for (unsigned s = 0; schedule_step(&w, s); s++)
-        cr_assert_eq(node_run(&n), ERR_OK);
+    struct node n;
+    given_short_horizon(&w, &n);
     uint64_t before = 0, cut = 0;
     for (unsigned i = 0; i < 12; i++) {
         world_advance(&w, 60000);

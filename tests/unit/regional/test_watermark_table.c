@@ -264,9 +264,7 @@ Test(watermark_table, an_edge_clock_an_hour_behind_holds_all_minutes_open)
         { 4205, SAYS,     "a",     4205, 0,   70,   4205, "b",     69,   68, 0, 0},
         { 7805, BEATS,    "ab",   -HOUR, 0, NONE,   4205, NOBODY,  69,   68, 0, 0},
     };
-    struct row hour[countof(rows)];
-    memcpy(hour, rows, sizeof(rows));
-    RUN(hour);
+    RUN(rows);
 }
 
 Test(watermark_table, a_silent_edge_is_named_until_it_has_caught_up)
