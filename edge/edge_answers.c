@@ -26,16 +26,6 @@ static void put_format(struct buf *out, const char *format, ...)
     buf_put(out, text, (size_t)length);
 }
 
-static void put_u64(struct buf *out, uint64_t value)
-{
-    char digits[20], *at = digits + sizeof(digits);
-    do {
-        *--at = (char)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    buf_put(out, at, (size_t)(digits + sizeof(digits) - at));
-}
-
 static void put_comma(struct buf *list)
 {
     if (list->length > 0)
@@ -108,9 +98,9 @@ void edge_answers_accepted(struct edge_answer *out, const struct edge_tally *tal
     out->durability = durability;
     buf_reserve(&out->body, 128); /* the answer to nearly every request: no formats here */
     put_text(&out->body, "{\"accepted\":");
-    put_u64(&out->body, tally->accepted);
+    buf_put_decimal(&out->body, tally->accepted);
     put_text(&out->body, ",\"refused\":");
-    put_u64(&out->body, tally->refused);
+    buf_put_decimal(&out->body, tally->refused);
     put_text(&out->body, ",\"home\":\"");
     put_text(&out->body, tally->home);
     put_text(&out->body, durability == EDGE_REPLICATED ? "\",\"durability\":\"replicated\""

@@ -7,9 +7,9 @@
  *                                                         v  wake             | acknowledged
  *                                                     forwarder --segments--> region
  *
- * Group commit without a timer: while the committer flushes one transaction, the clicks of all
- * workers gather for the next. Locks: queue (committer and workers), done (one a worker); neither
- * is held while another is taken. */
+ * Group commit: while the committer flushes one transaction, the clicks of all workers gather for
+ * the next, which under load begins no sooner than 3 ms after it (docs/decisions/0010). Locks:
+ * queue (committer and workers), done (one a worker); neither is held while another is taken. */
 #pragma once
 
 #include "common/run/h2_server.h"

@@ -158,32 +158,33 @@ static void put_publish_times(const struct edge_threads *t, struct buf *out)
                               t->options.publish_times[region]);
 }
 
-static void put_floors_of(const struct edge_threads *t, struct buf *out, const char *name,
-                          bool held)
-{
-    uint32_t partitions = t->options.rules.admit.partitions;
-    for (uint32_t region = 0; region < t->options.rules.admit.region_count; region++)
-        for (uint32_t partition = 0; partition < partitions; partition++) {
-            struct edge_floor_view rows[LIMIT_READERS];
-            char number[16];
-            uint32_t count = edge_pipeline_floors(t->pipeline, region, (uint16_t)partition, rows);
-            (void)snprintf(number, sizeof(number), "%u", partition);
-            for (uint32_t i = 0; i < count; i++)
-                metrics_line(out, name,
-                             (const char *const[]){"home", region_name(t, region), "partition",
-                                                   number, "reader", rows[i].reader, NULL},
-                             held ? rows[i].held : rows[i].floor);
-        }
-}
-
+/* Lines of one name stand together, and both numbers of a reader come from one look. */
 static void put_floors(const struct edge_threads *t, struct buf *out)
 {
-    metrics_head(out, "tributary_edge_reader_floor", "gauge",
+    static const char floor_name[] = "tributary_edge_reader_floor",
+                      held_name[] = "tributary_edge_reader_held";
+    uint32_t partitions = t->options.rules.admit.partitions;
+    struct buf held = {0};
+
+    metrics_head(out, floor_name, "gauge",
                  "numbers of the current epoch that the reader has consumed");
-    put_floors_of(t, out, "tributary_edge_reader_floor", false);
-    metrics_head(out, "tributary_edge_reader_held", "gauge",
+    metrics_head(&held, held_name, "gauge",
                  "numbers of all epochs in the spool that the reader has not consumed");
-    put_floors_of(t, out, "tributary_edge_reader_held", true);
+    for (uint32_t line = 0; line < t->options.rules.admit.region_count * partitions; line++) {
+        struct edge_floor_view rows[LIMIT_READERS];
+        uint32_t region = line / partitions, partition = line % partitions;
+        uint32_t count = edge_pipeline_floors(t->pipeline, region, (uint16_t)partition, rows);
+        char number[16];
+        (void)snprintf(number, sizeof(number), "%u", partition);
+        for (uint32_t i = 0; i < count; i++) {
+            const char *labels[] = {"home",   region_name(t, region), "partition", number,
+                                    "reader", rows[i].reader,         NULL};
+            metrics_line(out, floor_name, labels, rows[i].floor);
+            metrics_line(&held, held_name, labels, rows[i].held);
+        }
+    }
+    buf_put(out, held.data, held.length);
+    buf_done(&held);
 }
 
 void edge_threads_metrics(struct edge_threads *t, struct buf *out)

@@ -283,7 +283,7 @@ static void on_request(void *context, struct h2_request *request)
     struct edge_threads *t = w->threads;
     uint64_t now_ms = t->options.clock->wall_ms(t->options.clock);
     w->turn_requests++;
-    enum edge_gate gate = gate_of(w, request->received_mono_ms);
+    enum edge_gate gate = gate_of(w, request->received_mono_us / 1000);
     struct edge_job *job = edge_job_new(&w->rules, &t->refused, request, gate, now_ms);
 
     metrics_add(t->metrics, EDGE_BODY_BYTES, request->body.length);

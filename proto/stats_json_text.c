@@ -9,13 +9,7 @@ void stats_json_text(struct buf *out, const char *text)
 
 void stats_json_number(struct buf *out, uint64_t value)
 {
-    char digits[20];
-    size_t at = sizeof(digits);
-    do {
-        digits[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    buf_put(out, digits + at, sizeof(digits) - at);
+    buf_put_decimal(out, value);
 }
 
 void stats_json_string(struct buf *out, struct span text)

@@ -94,6 +94,17 @@ void buf_put_varint(struct buf *b, uint64_t value)
     b->data[b->length++] = (uint8_t)value;
 }
 
+void buf_put_decimal(struct buf *b, uint64_t value)
+{
+    uint8_t digits[20];
+    size_t at = sizeof(digits);
+    do {
+        digits[--at] = (uint8_t)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    buf_put(b, digits + at, sizeof(digits) - at);
+}
+
 void buf_put_block(struct buf *b, struct span block)
 {
     buf_put_varint(b, block.length);

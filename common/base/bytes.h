@@ -45,6 +45,8 @@ void buf_put_u32(struct buf *b, uint32_t value);
 void buf_put_u64(struct buf *b, uint64_t value);
 /* LEB128, 1 to 10 bytes. */
 void buf_put_varint(struct buf *b, uint64_t value);
+/* Its decimal digits as text. */
+void buf_put_decimal(struct buf *b, uint64_t value);
 /* varint length, then the bytes. */
 void buf_put_block(struct buf *b, struct span block);
 static inline void buf_clear(struct buf *b)

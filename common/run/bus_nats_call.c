@@ -6,9 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define API_MESSAGE_NOT_FOUND 10037
-#define API_STREAM_NOT_FOUND  10059
-
 static unsigned find_free(struct bus_nats *b)
 {
     for (unsigned slot = 0; slot < b->call_count; slot++)
@@ -29,7 +26,6 @@ unsigned bus_nats_call_send(struct bus_nats *b, struct bus_nats_call call, const
     unsigned slot = find_free(b);
     call.generation = b->calls[slot].generation;
     call.started_us = bus_nats_now_us();
-    call.started_ms = call.started_us / 1000;
     b->calls[slot] = call;
     b->open_calls[call.kind]++;
     b->publish_bytes += call.bytes;
@@ -65,7 +61,7 @@ static void tell_failure(struct bus_nats *b, const struct bus_nats_call *call, e
     e->event.err = err;
     /* Absence is an answer; the driver acts on it rather than asking again. */
     bool again = err != ERR_NOT_FOUND && err != ERR_BUS_TIMEOUT;
-    bus_nats_queue_put(b, e, again ? call->started_ms + BUS_NATS_FAIL_PACE_MS : 0);
+    bus_nats_queue_put(b, e, again ? call->started_us / 1000 + BUS_NATS_FAIL_PACE_MS : 0);
 }
 
 static void finish_publish(struct bus_nats *b, const struct bus_nats_call *call, enum err err,
@@ -114,11 +110,11 @@ static void finish_get(struct bus_nats *b, const struct bus_nats_call *call, enu
                        struct span answer)
 {
     uint64_t code = err == ERR_OK ? bus_nats_wire_error(answer) : 0;
-    if (code == API_MESSAGE_NOT_FOUND)
+    if (code == BUS_NATS_NO_MESSAGE)
         err = ERR_NOT_FOUND;
     else if (code != 0)
         err = ERR_BUS_REFUSED;
-    if (code == API_STREAM_NOT_FOUND)
+    if (code == BUS_NATS_NO_STREAM)
         bus_nats_ensure_all(b, false);
     struct buf data = {0};
     if (err == ERR_OK && !read_stored(answer, call->seq, &data))

@@ -5,10 +5,9 @@
 
 #include <stdio.h>
 
-#define API_STREAM_NOT_FOUND 10059
-#define API_STREAM_EXISTS    10058
-#define BACKOFF_MIN_MS       250U
-#define BACKOFF_MAX_MS       5000U
+#define API_STREAM_EXISTS 10058
+#define BACKOFF_MIN_MS    250U
+#define BACKOFF_MAX_MS    5000U
 
 static void send_call(struct bus_nats *b, unsigned index, enum bus_nats_call_kind kind,
                       const char *verb, struct span body)
@@ -153,7 +152,7 @@ void bus_nats_ensure_answer(struct bus_nats *b, const struct bus_nats_call *call
         if (call->kind == CALL_STREAM_CREATE)
             log_info("stream created", log_text("stream", b->streams[call->index].name));
         there(b, call->index, answer);
-    } else if (call->kind == CALL_STREAM_INFO && code == API_STREAM_NOT_FOUND)
+    } else if (call->kind == CALL_STREAM_INFO && code == BUS_NATS_NO_STREAM)
         create(b, call->index);
     else if (call->kind == CALL_STREAM_CREATE && code == API_STREAM_EXISTS)
         ask(b, call->index); /* another process was first */

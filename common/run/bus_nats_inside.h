@@ -31,6 +31,9 @@ enum {
 #define BUS_NATS_PLAIN_BYTES (64ULL * 1024 * 1024)
 #define BUS_NATS_SEND_BYTES  (16ULL * 1024 * 1024)
 #define BUS_NATS_API_MS      5000U
+/* Errors of the JetStream API by its own numbers. */
+#define BUS_NATS_NO_MESSAGE 10037
+#define BUS_NATS_NO_STREAM  10059
 /* A stream without a leader does not answer; soon after an election it does. */
 #define BUS_NATS_GET_MS 1000U
 /* A failure is told no sooner than this after its request, so that a driver that simply tries
@@ -98,7 +101,7 @@ struct bus_nats_call {
     uint32_t generation;
     uint64_t token;
     uint64_t seq; /* GET */
-    uint64_t started_ms, started_us;
+    uint64_t started_us;
     uint64_t deadline_ms; /* 0: its owner watches */
     size_t bytes;         /* PUBLISH */
     unsigned index;       /* CONSUMER, STEP: handle; STREAM_*: stream */

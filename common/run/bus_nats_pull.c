@@ -19,7 +19,6 @@
 #define CONSUMER_MS       2000U
 #define CONSUMER_AGAIN_MS 500U
 #define MESSAGE_OVERHEAD  512U
-#define API_NO_STREAM     10059
 
 static struct bus_nats_read *find(struct bus_nats *b, unsigned handle, uint32_t serial)
 {
@@ -183,8 +182,8 @@ void bus_nats_pull_open(struct bus_nats *b, const char *stream, uint64_t after_s
 void bus_nats_pull_created(struct bus_nats *b, unsigned handle, uint32_t serial, enum err err,
                            struct span answer)
 {
-    struct bus_nats_read *r = find(b, handle, serial);
-    if (r == NULL || !r->active)
+    struct bus_nats_read *r = bus_nats_pull_find(b, handle, serial);
+    if (r == NULL)
         return;
     struct span raw;
     if (err == ERR_OK && bus_nats_wire_error(answer) == 0 &&
@@ -200,7 +199,7 @@ void bus_nats_pull_created(struct bus_nats *b, unsigned handle, uint32_t serial,
         log_warn("consumer refused", log_text("bus", b->name), log_bytes("answer", answer),
                  log_u64("refusals", b->refusals_seen));
     bus_nats_ensure_all(b, false);
-    if (err == ERR_OK && bus_nats_wire_error(answer) == API_NO_STREAM) {
+    if (err == ERR_OK && bus_nats_wire_error(answer) == BUS_NATS_NO_STREAM) {
         bus_nats_pull_end(b, r, "no stream", bus_nats_now_ms() + BUS_NATS_READ_PACE_MS);
         return;
     }
@@ -252,8 +251,8 @@ void bus_nats_pull_tell(struct bus_nats *b, struct bus_nats_read *r, struct bus_
 
 void bus_nats_pull_message(struct bus_nats *b, unsigned handle, uint32_t serial, natsMsg *msg)
 {
-    struct bus_nats_read *r = find(b, handle, serial);
-    if (r == NULL || !r->active) {
+    struct bus_nats_read *r = bus_nats_pull_find(b, handle, serial);
+    if (r == NULL) {
         natsMsg_Destroy(msg);
         return;
     }

@@ -10,8 +10,6 @@
 
 #include <stdio.h>
 
-#define API_NOT_FOUND 10037
-#define API_NO_STREAM 10059
 /* A new consumer has so long to deliver before the leader is asked as well. */
 #define STEP_BEGIN_MS  500U
 #define STEP_SILENT_MS 1000U
@@ -118,10 +116,10 @@ void bus_nats_step_answer(struct bus_nats *b, const struct bus_nats_call *call, 
     uint64_t code = err == ERR_OK ? bus_nats_wire_error(answer) : 0;
     if (err == ERR_OK && code == 0) {
         take_message(b, r, call, answer, now_ms);
-    } else if (code == API_NO_STREAM) {
+    } else if (code == BUS_NATS_NO_STREAM) {
         bus_nats_ensure_all(b, false);
         bus_nats_pull_end(b, r, "no stream", now_ms + BUS_NATS_READ_PACE_MS);
-    } else if (code == API_NOT_FOUND) {
+    } else if (code == BUS_NATS_NO_MESSAGE) {
         wait_longer(r, now_ms);
     } else { /* no leader (yet), no right to ask: nothing is known */
         r->step_due_ms = now_ms + STEP_POLL_MS;

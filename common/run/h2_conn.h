@@ -179,9 +179,9 @@ void h2_conn_sweep_streams(struct h2_conn *c, uint64_t now_ms);
 struct h2_stream *h2_stream_new(struct h2_conn *c, int32_t id);
 /* The body is not needed any more. */
 void h2_stream_drop_body(struct h2_stream *stream);
-/* The peer will not get an answer any more. */
 /* No user information in :authority, and a Host that says the same (RFC 9113, 8.3.1). */
 bool h2_stream_has_one_authority(const struct h2_stream *stream);
+/* The peer will not get an answer any more. */
 void h2_stream_abandon(struct h2_stream *stream);
 void h2_stream_free(struct h2_stream *stream);
 void h2_stream_free_spares(struct h2_server *s);

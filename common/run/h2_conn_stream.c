@@ -105,7 +105,6 @@ static void resolve_headers(struct h2_stream *stream)
     r->headers = stream->headers;
     r->peer_ip = stream->peer_ip;
     r->received_mono_us = uv_hrtime() / 1000;
-    r->received_mono_ms = r->received_mono_us / 1000;
     for (uint32_t i = 0; i < stream->field_count; i++) {
         const char *name = text + stream->offsets[2 * i];
         const char *value = text + stream->offsets[2 * i + 1];

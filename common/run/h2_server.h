@@ -38,7 +38,7 @@ struct h2_request {
     size_t header_count;
     struct span body;
     const char *peer_ip; /* text form */
-    uint64_t received_mono_ms, received_mono_us;
+    uint64_t received_mono_us;
     void *user;     /* the application's */
     bool cancelled; /* the client is gone; h2_respond must still be called */
 };

@@ -57,16 +57,6 @@ static bool number_read(struct span text, uint64_t most, uint64_t *out)
     return value <= most;
 }
 
-static void number_put(struct buf *out, uint64_t value)
-{
-    uint8_t digits[20];
-    size_t at = sizeof(digits);
-    do
-        digits[--at] = (uint8_t)('0' + value % 10);
-    while ((value /= 10) > 0);
-    buf_put(out, digits + at, sizeof(digits) - at);
-}
-
 static void text_put(struct buf *out, const char *text)
 {
     buf_put(out, text, strlen(text));
@@ -323,9 +313,9 @@ void token_line_put(struct buf *out, const struct token *token)
     if (token->expires_s == 0)
         text_put(out, "never");
     else
-        number_put(out, token->expires_s);
+        buf_put_decimal(out, token->expires_s);
     buf_put_u8(out, ' ');
-    number_put(out, token->rate);
+    buf_put_decimal(out, token->rate);
     buf_put_u8(out, ' ');
     ads_put(out, token);
     buf_put_u8(out, '\n');

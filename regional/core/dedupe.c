@@ -179,27 +179,6 @@ uint64_t dedupe_count(const struct dedupe *d)
     return d->used + (d->zero ? 1 : 0);
 }
 
-void dedupe_copy(const struct dedupe *d, uint8_t *out)
-{
-    uint8_t *next = out;
-    if (d->zero) {
-        memset(next, 0, HASH_CLICK_BYTES);
-        next += HASH_CLICK_BYTES;
-    }
-    for (uint32_t i = 0; i < d->part_count; i++) {
-        const struct dedupe_part *p = &d->parts[i];
-        for (size_t k = 0; k < (size_t)p->line_count * DEDUPE_LINE_KEYS; k++) {
-            const uint64_t *words =
-                p->lines[k / DEDUPE_LINE_KEYS].words + 2 * (k % DEDUPE_LINE_KEYS);
-            if ((words[0] | words[1]) == 0)
-                continue;
-            memcpy(next, words, HASH_CLICK_BYTES);
-            next += HASH_CLICK_BYTES;
-        }
-    }
-    CHECK((size_t)(next - out) == dedupe_count(d) * HASH_CLICK_BYTES);
-}
-
 void dedupe_prefetch(const struct dedupe *d, const uint8_t bytes[HASH_CLICK_BYTES])
 {
     if (d->part_count == 0)

@@ -39,8 +39,5 @@ bool dedupe_add(struct dedupe *d, const uint8_t key[HASH_CLICK_BYTES]);
 bool dedupe_has(const struct dedupe *d, const uint8_t key[HASH_CLICK_BYTES]);
 uint64_t dedupe_count(const struct dedupe *d);
 
-/* All keys, in no order that means anything: dedupe_count(d) times HASH_CLICK_BYTES into `out`. */
-void dedupe_copy(const struct dedupe *d, uint8_t *out);
-
 /* Asks the processor for the key's place ahead of dedupe_add. */
 void dedupe_prefetch(const struct dedupe *d, const uint8_t key[HASH_CLICK_BYTES]);

@@ -107,7 +107,7 @@ static void take_click(const struct pass *pass, const struct segment_hot *hot, s
     enum err err;
     if (dedupe_add(&t->keys, hot->key)) {
         bool late = hot->minute < pass->closed_below;
-        err = horizon_count(&f->horizon, row, hot->user_hash, late);
+        err = bucket_count(row, hot->user_hash, late);
         horizon_log_click(t, row, hot->key, hot->user_hash);
         f->horizon.keys++;
         f->books.counted++;

@@ -135,24 +135,16 @@ struct bucket *horizon_add_row(struct horizon *h, struct minute_table *t, uint64
     return row;
 }
 
-enum err horizon_count(struct horizon *h, struct bucket *row, uint64_t user_hash, bool late)
-{
-    uint16_t capacity = row->users.token_capacity;
-    size_t bytes = hll_heap_bytes(&row->users);
-    enum err err = bucket_count(row, user_hash, late);
-    if (row->users.token_capacity != capacity)
-        h->sketch_bytes += hll_heap_bytes(&row->users) - bytes;
-    return err;
-}
-
 uint64_t horizon_bytes(const struct horizon *h)
 {
-    uint64_t bytes = h->sketch_bytes + h->capacity * sizeof(struct minute_table *);
+    uint64_t bytes = h->capacity * sizeof(struct minute_table *);
     for (uint32_t i = 0; i < h->count; i++) {
         const struct minute_table *t = h->tables[i];
         bytes += sizeof(*t) + t->keys.bytes + t->clicks.capacity;
         bytes += (uint64_t)t->row_capacity * sizeof(*t->rows);
         bytes += ((uint64_t)t->slot_capacity + t->touched_capacity) * sizeof(uint32_t);
+        for (uint32_t r = 0; r < t->row_count; r++)
+            bytes += hll_heap_bytes(&t->rows[r].users);
     }
     return bytes;
 }
@@ -242,10 +234,8 @@ void horizon_retire(struct horizon *h, struct ad_names *names, uint32_t below)
     for (uint32_t i = 0; i < gone; i++) {
         struct minute_table *t = h->tables[i];
         CHECK(!t->changed && t->touched_count == 0);
-        for (uint32_t r = 0; r < t->row_count; r++) {
+        for (uint32_t r = 0; r < t->row_count; r++)
             ad_names_release(names, t->rows[r].ad_hash);
-            h->sketch_bytes -= hll_heap_bytes(&t->rows[r].users);
-        }
         CHECK(h->rows >= t->row_count && h->keys >= dedupe_count(&t->keys));
         h->rows -= t->row_count;
         h->keys -= dedupe_count(&t->keys);

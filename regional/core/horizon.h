@@ -37,7 +37,6 @@ struct horizon {
     uint32_t count, capacity;
     struct minute_table *recent; /* the last one found: clicks come in runs */
     uint64_t keys, rows;         /* in all tables */
-    uint64_t sketch_bytes;       /* heap of the rows' sketches */
 };
 
 void horizon_done(struct horizon *h);
@@ -52,10 +51,7 @@ struct bucket *horizon_row(struct minute_table *t, uint64_t ad_hash);
 /* A new row; there must be none (CHECKed). Earlier row pointers of the table are void afterwards.
  */
 struct bucket *horizon_add_row(struct horizon *h, struct minute_table *t, uint64_t ad_hash);
-/* bucket_count, with the sketch's growth accounted. */
-enum err WARN_UNUSED horizon_count(struct horizon *h, struct bucket *row, uint64_t user_hash,
-                                   bool late);
-/* Memory that the tables hold, slack included. O(tables). */
+/* Memory that the tables hold, sketches and slack included. O(rows). */
 uint64_t horizon_bytes(const struct horizon *h);
 /* Asks the processor for the place of an ad, and then, when that has come, for its row. */
 void horizon_prefetch_slot(const struct minute_table *t, uint64_t ad_hash);
