@@ -92,10 +92,10 @@ static void grow_dense(struct hll *h)
     h->registers = registers;
 }
 
-/* Sizes that leave nothing of the allocator's 16-byte steps unused, each half as large again. */
+/* Sizes that leave nothing of the allocator's 16-byte steps unused, each a quarter larger. */
 static uint16_t next_capacity(uint16_t capacity)
 {
-    size_t wanted = capacity == 0 ? 2 * HLL_TOKENS_INSIDE : capacity + capacity / 2u + 1u;
+    size_t wanted = capacity == 0 ? 2 * HLL_TOKENS_INSIDE : capacity + capacity / 4u + 1u;
     size_t bytes = (wanted * sizeof(uint32_t) + HEAP_HEAD_BYTES + 15) & ~(size_t)15;
     size_t fits = (bytes - HEAP_HEAD_BYTES) / sizeof(uint32_t);
     return (uint16_t)(fits < HLL_TOKENS_MAX ? fits : HLL_TOKENS_MAX);

@@ -72,7 +72,7 @@ void ad_names_prefetch(const struct ad_names *names, uint64_t ad_hash)
 struct ad_name *ad_names_hold(struct ad_names *names, uint64_t ad_hash, struct span ad_id)
 {
     CHECK(ad_id.length >= 1 && ad_id.length <= LIMIT_ID_BYTES);
-    if ((uint64_t)names->used * 8 >= (uint64_t)names->capacity * 5)
+    if ((uint64_t)names->used * 4 >= (uint64_t)names->capacity * 3)
         grow(names);
     uint32_t at = place_of(names, ad_hash);
     struct ad_name *name = names->places[at];

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * dedupe: linear probing over lines of four keys, at most 4/5 full; a full part grows by half.
+ * dedupe: linear probing over lines of four keys, at most 4/5 full; a full table grows by half.
  *
  * A key's line is its hash scaled to the number of lines, not masked: any number of lines will do,
- * and growing reads and writes memory in order. */
+ * and the order of the lines is that of the hashes whatever their number. So a table grows within
+ * its own memory, from the last line down to the first, in order: growing by copy was measured to
+ * cost more than all else that is done with a key. */
 #include "regional/core/dedupe.h"
 
 #include <stdlib.h>
@@ -25,114 +27,117 @@ static bool key_is_zero(struct key key)
     return (key.low | key.high) == 0;
 }
 
-static struct dedupe_part *part_of(const struct dedupe *d, struct key key)
+static uint32_t home_of(const struct dedupe *d, struct key key)
 {
-    /* The high bits; the place in the part is from the low ones. */
-    return &d->parts[d->part_count == 1 ? 0 : key.low >> 58];
+    return (uint32_t)(((key.low & UINT32_MAX) * d->line_count) >> 32);
 }
 
-static uint32_t home_of(const struct dedupe_part *p, struct key key)
+/* A bit for each place of the line that holds the key. All four at once: a branch a place would be
+ * guessed wrong for most keys. */
+static unsigned places_with(const struct dedupe_line *line, struct key key)
 {
-    return (uint32_t)(((key.low & UINT32_MAX) * p->line_count) >> 32);
+    unsigned same = 0;
+#pragma GCC unroll 4
+    for (unsigned i = 0; i < DEDUPE_LINE_KEYS; i++) {
+        uint64_t low = line->words[2 * i] ^ key.low, high = line->words[2 * i + 1] ^ key.high;
+        same |= (unsigned)((low | high) == 0) << i;
+    }
+    return same;
+}
+
+static uint64_t *first_of(struct dedupe_line *line, unsigned places)
+{
+    return line->words + (size_t)2 * (unsigned)__builtin_ctz(places);
 }
 
 /* The place that holds the key, or the free one where it belongs. */
-static uint64_t *place_of(const struct dedupe_part *p, struct key key)
+static uint64_t *place_of(const struct dedupe *d, struct key key)
 {
-    uint32_t at = home_of(p, key);
+    uint32_t at = home_of(d, key);
     for (;;) {
-        uint64_t *words = p->lines[at].words;
-        /* All four at once: a branch a place would be guessed wrong for most keys. */
-        unsigned same = 0, empty = 0;
-        for (unsigned i = 0; i < DEDUPE_LINE_KEYS; i++) {
-            uint64_t low = words[2 * i], high = words[2 * i + 1];
-            same |= (unsigned)(((low ^ key.low) | (high ^ key.high)) == 0) << i;
-            empty |= (unsigned)((low | high) == 0) << i;
-        }
+        struct dedupe_line *line = &d->lines[at];
+        unsigned same = places_with(line, key), empty = places_with(line, (struct key){0, 0});
         if ((same | empty) != 0)
-            return words + (size_t)2 * (unsigned)__builtin_ctz(same != 0 ? same : empty);
-        at = at + 1 == p->line_count ? 0 : at + 1;
+            return first_of(line, same != 0 ? same : empty);
+        at = at + 1 == d->line_count ? 0 : at + 1;
     }
 }
 
-static struct dedupe_line *new_lines(uint32_t count)
+static void put_at(uint64_t *place, struct key key)
 {
-    size_t bytes = count * sizeof(struct dedupe_line);
-    struct dedupe_line *lines = aligned_alloc(_Alignof(struct dedupe_line), bytes);
-    CHECK(lines != NULL); /* out of memory: as base_alloc */
-    memset(lines, 0, bytes);
-    return lines;
-}
-
-static bool is_full(const struct dedupe_part *p)
-{
-    return (uint64_t)p->used * 5 >= (uint64_t)p->line_count * DEDUPE_LINE_KEYS * 4;
-}
-
-static void put_new(struct dedupe_part *p, struct key key)
-{
-    uint64_t *place = place_of(p, key);
+    CHECK((place[0] | place[1]) == 0);
     place[0] = key.low;
     place[1] = key.high;
-    p->used++;
 }
 
-static void move_keys(struct dedupe *to, const struct dedupe_part *from)
+static bool is_full(const struct dedupe *d)
 {
-    for (uint32_t i = 0; i < from->line_count; i++) {
-        for (unsigned k = 0; k < DEDUPE_LINE_KEYS; k++) {
-            struct key key = {from->lines[i].words[2 * k], from->lines[i].words[2 * k + 1]};
-            if (!key_is_zero(key))
-                put_new(part_of(to, key), key);
-        }
+    return d->used * 5 >= (uint64_t)d->line_count * DEDUPE_LINE_KEYS * 4;
+}
+
+/* More lines, the new ones free, the old ones as they were. */
+static void widen(struct dedupe *d, uint32_t line_count)
+{
+    const size_t line = sizeof(struct dedupe_line);
+    size_t shift = d->block == NULL ? 0 : (size_t)((char *)d->lines - (char *)d->block);
+    char *block = base_realloc(d->block, (size_t)line_count * line + line - 1);
+    char *lines = block + (line - (uintptr_t)block % line) % line;
+    if (d->line_count > 0 && lines != block + shift)
+        memmove(lines, block + shift, d->line_count * line);
+    memset(lines + d->line_count * line, 0, (line_count - d->line_count) * line);
+    d->block = block;
+    d->lines = (struct dedupe_line *)(void *)lines;
+    d->line_count = line_count;
+    d->bytes = (uint64_t)line_count * line + line - 1;
+}
+
+/* The free place at or after the key's line, if there is one before the table ends; the lines in
+ * question hold moved keys only. */
+static uint64_t *free_place_after(const struct dedupe *d, struct key key)
+{
+    for (uint32_t at = home_of(d, key); at < d->line_count; at++) {
+        unsigned empty = places_with(&d->lines[at], (struct key){0, 0});
+        if (empty != 0)
+            return first_of(&d->lines[at], empty);
     }
+    return NULL;
 }
 
-static void new_parts(struct dedupe *d, uint32_t count, uint32_t lines)
+/* From the last line down: a key's new line is not before its old one, save for the few that had
+ * overflowed far or round the end. Those wait aside until all lines are moved. */
+static void grow(struct dedupe *d)
 {
-    d->parts = base_zalloc(count, sizeof(*d->parts));
-    d->part_count = count;
-    for (uint32_t i = 0; i < count; i++)
-        d->parts[i] = (struct dedupe_part){new_lines(lines), lines, 0};
-    d->bytes = count * (sizeof(*d->parts) + (uint64_t)lines * sizeof(struct dedupe_line));
-}
-
-static void grow_part(struct dedupe *d, struct dedupe_part *p)
-{
-    CHECK(p->line_count <= UINT32_MAX / 4);
-    uint32_t lines = p->line_count + p->line_count / 2;
-    struct dedupe_part before = *p;
-    *p = (struct dedupe_part){new_lines(lines), lines, 0};
-    move_keys(d, &before);
-    CHECK(p->used == before.used);
-    d->bytes += (uint64_t)(lines - before.line_count) * sizeof(struct dedupe_line);
-    free(before.lines);
-}
-
-static void split(struct dedupe *d)
-{
-    struct dedupe_part whole = d->parts[0];
-    free(d->parts);
-    new_parts(d, DEDUPE_PARTS, whole.line_count * 3 / 2 / DEDUPE_PARTS);
-    for (uint32_t i = 0; i < whole.line_count; i++) {
-        for (unsigned k = 0; k < DEDUPE_LINE_KEYS; k++) {
-            struct key key = {whole.lines[i].words[2 * k], whole.lines[i].words[2 * k + 1]};
+    CHECK(d->line_count <= UINT32_MAX / 4);
+    const uint32_t before = d->line_count;
+    struct buf aside = {0};
+    uint64_t moved = 0;
+    widen(d, before + before / 2);
+    for (uint32_t at = before; at-- > 0;) {
+        struct dedupe_line line = d->lines[at];
+        d->lines[at] = (struct dedupe_line){{0}};
+        for (unsigned i = 0; i < DEDUPE_LINE_KEYS; i++) {
+            struct key key = {line.words[2 * i], line.words[2 * i + 1]};
             if (key_is_zero(key))
                 continue;
-            struct dedupe_part *p = part_of(d, key);
-            if (is_full(p))
-                grow_part(d, p);
-            put_new(part_of(d, key), key);
+            uint64_t *place = home_of(d, key) < at ? NULL : free_place_after(d, key);
+            if (place == NULL)
+                buf_put(&aside, &key, sizeof(key));
+            else
+                put_at(place, key);
+            moved++;
         }
     }
-    free(whole.lines);
+    for (size_t i = 0; i < aside.length; i += sizeof(struct key)) {
+        struct key key = key_of(aside.data + i);
+        put_at(place_of(d, key), key);
+    }
+    buf_done(&aside);
+    CHECK(moved == d->used);
 }
 
 void dedupe_done(struct dedupe *d)
 {
-    for (uint32_t i = 0; i < d->part_count; i++)
-        free(d->parts[i].lines);
-    free(d->parts);
+    free(d->block);
     *d = (struct dedupe){0};
 }
 
@@ -144,22 +149,15 @@ bool dedupe_add(struct dedupe *d, const uint8_t bytes[HASH_CLICK_BYTES])
         d->zero = true;
         return added;
     }
-    if (d->part_count == 0)
-        new_parts(d, 1, FIRST_LINES);
-    struct dedupe_part *p = part_of(d, key);
-    uint64_t *place = place_of(p, key);
+    if (d->line_count == 0)
+        widen(d, FIRST_LINES);
+    uint64_t *place = place_of(d, key);
     if ((place[0] | place[1]) != 0)
         return false;
-    place[0] = key.low;
-    place[1] = key.high;
-    p->used++;
+    put_at(place, key);
     d->used++;
-    if (!is_full(p))
-        return true;
-    if (d->part_count == 1 && p->used >= DEDUPE_SPLIT_KEYS)
-        split(d);
-    else
-        grow_part(d, p);
+    if (is_full(d))
+        grow(d);
     return true;
 }
 
@@ -168,9 +166,9 @@ bool dedupe_has(const struct dedupe *d, const uint8_t bytes[HASH_CLICK_BYTES])
     struct key key = key_of(bytes);
     if (key_is_zero(key))
         return d->zero;
-    if (d->part_count == 0)
+    if (d->line_count == 0)
         return false;
-    const uint64_t *place = place_of(part_of(d, key), key);
+    const uint64_t *place = place_of(d, key);
     return (place[0] | place[1]) != 0;
 }
 
@@ -181,9 +179,6 @@ uint64_t dedupe_count(const struct dedupe *d)
 
 void dedupe_prefetch(const struct dedupe *d, const uint8_t bytes[HASH_CLICK_BYTES])
 {
-    if (d->part_count == 0)
-        return;
-    struct key key = key_of(bytes);
-    const struct dedupe_part *p = part_of(d, key);
-    __builtin_prefetch(p->lines[home_of(p, key)].words, 1);
+    if (d->line_count > 0)
+        __builtin_prefetch(d->lines[home_of(d, key_of(bytes))].words, 1);
 }

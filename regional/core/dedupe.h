@@ -6,35 +6,29 @@
 #include "common/base/hash.h"
 
 #define DEDUPE_LINE_KEYS 4u
-/* Bytes a key that a table of more than DEDUPE_SPLIT_KEYS keys takes at most; 20 when just full. */
+/* Bytes a key that a table of more than DEDUPE_SMALL_KEYS keys takes at most; 20 when just full. */
 #define DEDUPE_KEY_BYTES_MAX 36u
-/* Below it one part, above it DEDUPE_PARTS: then never more than one part is twice in memory. */
-#define DEDUPE_SPLIT_KEYS 8192u
-#define DEDUPE_PARTS      64u
+#define DEDUPE_SMALL_KEYS    100u
 
 struct dedupe_line {
     _Alignas(64) uint64_t words[2 * DEDUPE_LINE_KEYS]; /* keys as they are; all zero: free */
 };
 
-struct dedupe_part {
-    struct dedupe_line *lines;
-    uint32_t line_count;
-    uint32_t used;
-};
-
 /* Zero-initialised is empty and valid. Keys come out of a keyed SipHash, so their bytes are a fair
  * hash that no client can steer. */
 struct dedupe {
-    struct dedupe_part *parts;
-    uint32_t part_count; /* 0, 1 or DEDUPE_PARTS */
-    bool zero;           /* the all-zero key is a legal key and cannot lie in a part */
-    uint64_t used;       /* keys in the parts */
-    uint64_t bytes;      /* of memory held */
+    struct dedupe_line *lines;
+    void *block; /* what was allocated: lines begin at the next cache line */
+    uint32_t line_count;
+    bool zero;      /* the all-zero key is a legal key and cannot lie in a line */
+    uint64_t used;  /* keys in the lines */
+    uint64_t bytes; /* of memory held */
 };
 
 void dedupe_done(struct dedupe *d);
 
-/* Returns true when the key was not there before. Amortised O(1); grows one part at a time. */
+/* Returns true when the key was not there before. Amortised O(1); a full table grows by half, in
+ * place where the allocator can. */
 bool dedupe_add(struct dedupe *d, const uint8_t key[HASH_CLICK_BYTES]);
 bool dedupe_has(const struct dedupe *d, const uint8_t key[HASH_CLICK_BYTES]);
 uint64_t dedupe_count(const struct dedupe *d);

@@ -74,3 +74,26 @@ Test(dedupe, keys_with_one_home_do_not_hide_each_other)
     cr_assert(!dedupe_has(&d, key));
     dedupe_done(&d);
 }
+
+static uint64_t bytes_held(const struct dedupe *d)
+{
+    return (d->line_count + 1) * sizeof(struct dedupe_line) - 1;
+}
+
+Test(dedupe, the_bytes_told_are_the_bytes_held_and_bounded_a_key)
+{
+    struct dedupe d = {0};
+    uint8_t key[HASH_CLICK_BYTES];
+    for (uint64_t i = 1; i <= 200000; i++) {
+        key_of(i, key);
+        uint64_t before = d.bytes;
+        cr_assert(dedupe_add(&d, key));
+        if (d.bytes != before)
+            cr_assert_eq(d.bytes, bytes_held(&d), "at %lu keys", (unsigned long)i);
+        if (i > DEDUPE_SMALL_KEYS)
+            cr_assert_leq(d.bytes, i * DEDUPE_KEY_BYTES_MAX, "at %lu keys", (unsigned long)i);
+    }
+    cr_assert_eq(d.bytes, bytes_held(&d));
+    dedupe_done(&d);
+    cr_assert_eq(d.bytes, 0);
+}
