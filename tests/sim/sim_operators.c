@@ -150,26 +150,46 @@ static bool see_to(struct sim_world *w, uint32_t region, uint32_t partition)
     return well;
 }
 
-/* Epochs that no spool holds any more, and that still hold an edge's clock: only a person can know
- * that they are gone. */
+static bool is_ordered(const struct sim_operator *o, uint32_t partition,
+                       const struct control_message *message)
+{
+    for (uint32_t n = 0; n < o->order_count[partition]; n++) {
+        const struct order *order = &o->orders[partition][n];
+        if (!order->placed && order->message.kind == message->kind &&
+            order->message.epoch == message->epoch &&
+            strcmp(order->message.edge, message->edge) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* What one replica tells of one edge: lines that hold its clock although no spool has their epoch
+ * any more. */
+static void write_off_dead_lines(struct sim_world *w, uint32_t region, uint32_t partition,
+                                 const struct edge *edge)
+{
+    unsigned index;
+    if (sscanf(edge->name, "edge-%u", &index) != 1 || index >= w->edge_count)
+        return;
+    for (uint32_t l = 0; l < edge->line_count; l++) {
+        const struct line *line = &edge->lines[l];
+        struct control_message order = {.kind = CONTROL_WRITE_OFF, .epoch = line->epoch};
+        memcpy(order.edge, edge->name, sizeof(order.edge));
+        if (line_is_live(line) &&
+            !sim_edge_holds(&w->edges[index], line->epoch, region, (uint16_t)partition) &&
+            !is_ordered(&w->operators[region], partition, &order))
+            give(w, region, partition, CONTROL_WRITE_OFF, index, line->epoch);
+    }
+}
+
+/* Only a person can know that an epoch is gone for good. Every replica's roster counts: one may
+ * have read the end of a line that the stream lost before another came to it. */
 static void write_off_dead(struct sim_world *w, uint32_t region, uint32_t partition)
 {
     for (uint32_t i = 0; i < w->replica_count; i++) {
         const struct fold *f = fold_of(&w->replicas[i], region, partition);
-        for (uint32_t e = 0; f != NULL && e < f->edges.count; e++) {
-            const struct edge *edge = &f->edges.edges[e];
-            unsigned index;
-            if (sscanf(edge->name, "edge-%u", &index) != 1 || index >= w->edge_count)
-                continue;
-            for (uint32_t l = 0; l < edge->line_count; l++) {
-                const struct line *line = &edge->lines[l];
-                if (line_is_live(line) &&
-                    !sim_edge_holds(&w->edges[index], line->epoch, region, (uint16_t)partition))
-                    give(w, region, partition, CONTROL_WRITE_OFF, index, line->epoch);
-            }
-        }
-        if (f != NULL)
-            return;
+        for (uint32_t e = 0; f != NULL && e < f->edges.count; e++)
+            write_off_dead_lines(w, region, partition, &f->edges.edges[e]);
     }
 }
 
