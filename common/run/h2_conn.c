@@ -26,8 +26,8 @@ static void on_closed(uv_handle_t *handle)
     struct h2_conn *c = container_of(handle, struct h2_conn, tcp);
     struct h2_server *s = c->server;
 
-    if (c->session != NULL)
-        nghttp2_session_del(c->session);
+    if (c->protocol != NULL)
+        c->protocol->free(c);
     SSL_free(c->ssl);
     buf_done(&c->written);
     h2_peer_end(c);
@@ -126,7 +126,7 @@ static bool encrypt(struct h2_conn *c, const uint8_t *data, size_t length)
     return SSL_write(c->ssl, data, (int)length) == (int)length; /* a memory BIO takes all */
 }
 
-/* Frames of nghttp2 into TLS records: small ones share a record. False when the session is beyond
+/* What the protocol says into TLS records: small pieces share a record. False when it is beyond
  * use. */
 static bool fill(struct h2_conn *c)
 {
@@ -135,7 +135,7 @@ static bool fill(struct h2_conn *c)
 
     while (BIO_ctrl_pending(c->out) + used < H2_WRITE_BYTES) {
         const uint8_t *data;
-        ssize_t length = nghttp2_session_mem_send(c->session, &data);
+        ssize_t length = c->protocol->send(c, &data);
         if (length < 0)
             return false;
         if (length == 0)
@@ -153,12 +153,6 @@ static bool fill(struct h2_conn *c)
         }
     }
     return encrypt(c, plain, used);
-}
-
-static bool session_is_over(const struct h2_conn *c)
-{
-    return c->state == H2_CONN_OPEN && !nghttp2_session_want_read(c->session) &&
-           !nghttp2_session_want_write(c->session);
 }
 
 /* -- reading ------------------------------------------------------------------------------- */
@@ -184,19 +178,29 @@ static void count_handshake(const struct h2_conn *c)
         H2_COUNT(c->server, tls_resumed_total, 1);
 }
 
-/* True when the handshake is done and HTTP/2 was agreed. */
+/* What ALPN chose, or NULL. */
+static const struct h2_protocol *agreed_protocol(const struct h2_conn *c)
+{
+    const unsigned char *name;
+    unsigned length;
+    SSL_get0_alpn_selected(c->ssl, &name, &length);
+    for (const struct h2_protocol *const *at = c->server->protocols; *at != NULL; at++)
+        if (length == strlen((*at)->alpn) && memcmp(name, (*at)->alpn, length) == 0)
+            return *at;
+    return NULL;
+}
+
+/* True when the handshake is done and a protocol was agreed. */
 static bool handshake(struct h2_conn *c)
 {
     ERR_clear_error();
     int done = SSL_do_handshake(c->ssl);
     if (done == 1) {
-        const unsigned char *protocol;
-        unsigned length;
-        SSL_get0_alpn_selected(c->ssl, &protocol, &length);
-        if (length == 2 && memcmp(protocol, "h2", 2) == 0) {
+        c->protocol = agreed_protocol(c);
+        if (c->protocol != NULL) {
             c->state = H2_CONN_OPEN;
             count_handshake(c);
-            c->session = h2_conn_session_new(c);
+            c->protocol->begin(c);
             if (c->server->draining) /* came just before the end: to be served by the next */
                 h2_conn_goaway(c);
             return true;
@@ -212,26 +216,6 @@ static bool handshake(struct h2_conn *c)
     return false;
 }
 
-/* Frames are charged before nghttp2 sees them: it tells us neither of those it ignores nor of
- * CONTINUATIONs. */
-static void meter(struct h2_conn *c, struct span plain)
-{
-    enum abuse_kind kind;
-    while (abuse_meter_next(&c->meter, &plain, &kind)) {
-        h2_conn_charge(c, kind, 1);
-        c->last_kind = kind;
-    }
-}
-
-/* nghttp2 has limits of its own, e.g. of CONTINUATIONs in a row or of answers owed to PINGs; what
- * was said last is what it was about. Anything else is no HTTP/2 at all. */
-static void give_up(struct h2_conn *c, ssize_t code)
-{
-    c->last_words = true;
-    if (code != NGHTTP2_ERR_BAD_CLIENT_MAGIC)
-        h2_conn_expel(c, c->last_kind);
-}
-
 static void receive(struct h2_conn *c)
 {
     uint8_t *plain = c->server->plain_bytes;
@@ -244,10 +228,7 @@ static void receive(struct h2_conn *c)
                 h2_conn_close(c); /* close_notify, or a broken record */
             return;
         }
-        meter(c, span_of(plain, (size_t)length));
-        ssize_t taken = nghttp2_session_mem_recv(c->session, plain, (size_t)length);
-        if (taken < 0)
-            give_up(c, taken); /* what is queued is sent, then it ends */
+        c->protocol->receive(c, span_of(plain, (size_t)length));
     }
 }
 
@@ -310,8 +291,6 @@ void h2_conn_accept(struct h2_server *s, int file, const char *peer_ip)
     c->state = H2_CONN_NEW;
     c->opened_ms = c->active_ms = uv_now(s->options.loop);
     abuse_budget_init(&c->budget, c->opened_ms);
-    abuse_meter_init(&c->meter);
-    c->last_kind = ABUSE_UNKNOWN_FRAME;
     (void)snprintf(c->peer_ip, sizeof(c->peer_ip), "%s", peer_ip);
 
     if (!h2_peer_begin(c)) { /* before anything costly was made for it */
@@ -357,7 +336,7 @@ static bool flush_bite(struct h2_conn *c)
         h2_conn_close(c);
         return false;
     }
-    if (session_is_over(c) && !c->last_words) {
+    if (c->state == H2_CONN_OPEN && c->protocol->is_over(c) && !c->last_words) {
         c->last_words = true;
         ERR_clear_error();
         (void)SSL_shutdown(c->ssl); /* close_notify */
@@ -374,7 +353,7 @@ static bool flush_bite(struct h2_conn *c)
         return false;
     if (c->last_words)
         linger(c);
-    return pending > 0 && c->state == H2_CONN_OPEN && nghttp2_session_want_write(c->session);
+    return pending > 0 && c->state == H2_CONN_OPEN && c->protocol->wants_write(c);
 }
 
 void h2_conn_flush(struct h2_conn *c)
@@ -423,27 +402,46 @@ void h2_conn_sweep(struct h2_conn *c, uint64_t now_ms)
         }
         return;
     }
-    h2_conn_sweep_streams(c, now_ms);
+    c->protocol->sweep(c, now_ms);
     if (c->state == H2_CONN_OPEN && c->stream_count == 0 &&
         now_ms - c->active_ms >= options->idle_timeout_ms) {
-        (void)nghttp2_session_terminate_session(c->session, NGHTTP2_NO_ERROR);
+        c->protocol->finish(c);
         h2_conn_mark(c);
     }
 }
 
 void h2_conn_goaway_soon(struct h2_conn *c)
 {
-    if (c->state == H2_CONN_OPEN) {
-        (void)nghttp2_submit_shutdown_notice(c->session);
-        h2_conn_mark(c);
-    }
+    if (c->state != H2_CONN_OPEN)
+        return;
+    c->protocol->goaway_soon(c);
+    h2_conn_mark(c);
 }
 
 void h2_conn_goaway(struct h2_conn *c)
 {
     if (c->state != H2_CONN_OPEN)
         return;
-    int32_t last = nghttp2_session_get_last_proc_stream_id(c->session);
-    (void)nghttp2_submit_goaway(c->session, NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR, NULL, 0);
+    c->protocol->goaway(c);
     h2_conn_mark(c);
+}
+
+/* -- abuse --------------------------------------------------------------------------------- */
+
+void h2_conn_charge(struct h2_conn *c, enum abuse_kind kind, uint64_t amount)
+{
+    if (!c->over_budget && !abuse_budget_spend(&c->budget, kind, amount, now_of(c)))
+        h2_conn_expel(c, kind);
+}
+
+void h2_conn_expel(struct h2_conn *c, enum abuse_kind kind)
+{
+    if (c->over_budget)
+        return;
+    c->over_budget = true;
+    H2_COUNT(c->server, abuse_closed_total, 1);
+    H2_COUNT(c->server, abuse_closed_by_kind[kind], 1);
+    log_warn("connection over its abuse budget", log_text("kind", abuse_kind_name(kind)));
+    log_debug("who was over its abuse budget", log_text("peer", c->peer_ip));
+    c->protocol->expel(c);
 }

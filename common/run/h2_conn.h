@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * h2_conn: one HTTP/2 connection: bytes through TLS into nghttp2 and back; requests in, answers
- * out. Audience: h2_server*.c, h2_conn*.c alone. Loop thread.
+ * h2_conn: one connection: bytes through TLS into a protocol and back; requests in, answers out.
+ * Audience: h2_*.c alone. Loop thread.
  *
  * Lifetimes: a connection lives until the close callback of its tcp handle. A stream lives until
  * its request was answered *and* nghttp2 has closed it; when its connection dies first it goes on
@@ -44,7 +44,7 @@ enum h2_conn_state {
     H2_CONN_PROXIED,   /* from a proxy of ours: its header is awaited */
     H2_CONN_NEW,       /* nothing read yet: TLS or plain HTTP? */
     H2_CONN_HANDSHAKE, /* TLS under way */
-    H2_CONN_OPEN,      /* HTTP/2 */
+    H2_CONN_OPEN,      /* its protocol speaks */
     H2_CONN_LINGER,    /* last words written; reading to the peer's end, so that it gets them */
     H2_CONN_CLOSING,   /* uv_close called */
 };
@@ -84,6 +84,33 @@ struct h2_stream {
     char peer_ip[INET6_ADDRSTRLEN];
 };
 
+/* What is spoken inside TLS. The connection knows its protocol by this alone; a protocol calls the
+ * connection (h2_conn_mark, h2_conn_charge, h2_conn_close) and the streams. All but `free` are
+ * called in state H2_CONN_OPEN only. */
+struct h2_protocol {
+    const char *alpn;
+    void (*begin)(struct h2_conn *c); /* TLS stands */
+    void (*free)(struct h2_conn *c);  /* also when it never began */
+    /* Takes all of these bytes, which are gone afterwards. */
+    void (*receive)(struct h2_conn *c, struct span plain);
+    /* The next bytes for the peer, *out until the next call; 0: none now; < 0: beyond use. */
+    ssize_t (*send)(struct h2_conn *c, const uint8_t **out);
+    bool (*wants_write)(const struct h2_conn *c);
+    /* Said and heard everything; once its bytes are written, the connection ends. */
+    bool (*is_over)(const struct h2_conn *c);
+    /* Head and body (stream->answer) of an answer; the body goes out by `send`. */
+    void (*submit)(struct h2_stream *stream, unsigned status, const struct h2_header *headers,
+                   size_t header_count);
+    /* The stream is going: its protocol may not know it any more. */
+    void (*forget)(struct h2_stream *stream);
+    void (*sweep)(struct h2_conn *c, uint64_t now_ms); /* time-outs of its streams */
+    /* Drain: "no new requests, please", and later "these were the last". */
+    void (*goaway_soon)(struct h2_conn *c);
+    void (*goaway)(struct h2_conn *c);
+    void (*finish)(struct h2_conn *c); /* idle for too long */
+    void (*expel)(struct h2_conn *c);  /* over its abuse budget */
+};
+
 struct h2_conn {
     uv_tcp_t tcp;
     uv_write_t write;
@@ -96,6 +123,7 @@ struct h2_conn {
     bool resting; /* reads on in the next turn */
     SSL *ssl;
     BIO *in, *out; /* owned by ssl */
+    const struct h2_protocol *protocol;
     nghttp2_session *session;
     struct h2_stream *streams;
     unsigned stream_count;
@@ -114,7 +142,8 @@ struct h2_conn {
 
 struct h2_server {
     struct h2_server_options options;
-    struct h2_counters own_counters; /* where the application wants none */
+    const struct h2_protocol *const *protocols; /* up to a NULL */
+    struct h2_counters own_counters;            /* where the application wants none */
     uv_poll_t listener;
     uv_timer_t sweep, pause, drain_end;
     uv_prepare_t before_poll;
@@ -155,6 +184,10 @@ void h2_conn_goaway_soon(struct h2_conn *c);
 void h2_conn_goaway(struct h2_conn *c);
 /* At once; open requests are cancelled. */
 void h2_conn_close(struct h2_conn *c);
+/* Charges the abuse budget; over it, the protocol says so and the connection ends. */
+void h2_conn_charge(struct h2_conn *c, enum abuse_kind kind, uint64_t amount);
+/* Over its budget already, by somebody else's count. */
+void h2_conn_expel(struct h2_conn *c, enum abuse_kind kind);
 
 /* h2_peer.c: who is at the other end. */
 /* For a new connection: will a PROXY header come first? False: its address has too many. */
@@ -167,12 +200,11 @@ void h2_peer_forwarded(struct h2_stream *stream);
 /* May that client ask now? Where not, stream->retry_after_s says when. */
 bool h2_peer_may_ask(struct h2_stream *stream);
 
-/* h2_conn_stream.c: the nghttp2 side. */
+/* h2_session.c: HTTP/2, by nghttp2. */
+extern const struct h2_protocol h2_session_protocol;
+
+/* h2_conn_stream.c: its frames become requests. */
 nghttp2_session *h2_conn_session_new(struct h2_conn *c);
-/* Charges the abuse budget; over it, the connection says GOAWAY and ends. */
-void h2_conn_charge(struct h2_conn *c, enum abuse_kind kind, uint64_t amount);
-/* Over its budget already, by somebody else's count. */
-void h2_conn_expel(struct h2_conn *c, enum abuse_kind kind);
 void h2_conn_sweep_streams(struct h2_conn *c, uint64_t now_ms);
 
 /* h2_stream.c: the streams of connections, and those whose connection has gone. */

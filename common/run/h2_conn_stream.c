@@ -2,8 +2,6 @@
  * h2_conn_stream: the HTTP side of a connection: nghttp2's callbacks make requests of frames. */
 #include "common/run/h2_conn.h"
 
-#include "common/run/log.h"
-
 #include <stdlib.h>
 
 static const struct {
@@ -33,24 +31,6 @@ static const struct {
 static uint64_t now_of(const struct h2_conn *c)
 {
     return uv_now(c->server->options.loop);
-}
-
-void h2_conn_charge(struct h2_conn *c, enum abuse_kind kind, uint64_t amount)
-{
-    if (!c->over_budget && !abuse_budget_spend(&c->budget, kind, amount, now_of(c)))
-        h2_conn_expel(c, kind);
-}
-
-void h2_conn_expel(struct h2_conn *c, enum abuse_kind kind)
-{
-    if (c->over_budget)
-        return;
-    c->over_budget = true;
-    H2_COUNT(c->server, abuse_closed_total, 1);
-    H2_COUNT(c->server, abuse_closed_by_kind[kind], 1);
-    log_warn("connection over its abuse budget", log_text("kind", abuse_kind_name(kind)));
-    log_debug("who was over its abuse budget", log_text("peer", c->peer_ip));
-    (void)nghttp2_session_terminate_session(c->session, NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
 /* -- streams ------------------------------------------------------------------------------- */

@@ -358,6 +358,9 @@ static void fill_defaults(struct h2_server *s)
         o->counters = &s->own_counters;
 }
 
+/* The only place that knows all of them. */
+static const struct h2_protocol *const protocols[] = {&h2_session_protocol, NULL};
+
 enum err h2_server_start(const struct h2_server_options *options, struct h2_server **out)
 {
     struct h2_server *s = base_zalloc(1, sizeof(*s));
@@ -365,6 +368,7 @@ enum err h2_server_start(const struct h2_server_options *options, struct h2_serv
     CHECK(options->on_request != NULL && options->tls != NULL);
 
     s->options = *options;
+    s->protocols = protocols;
     fill_defaults(s);
     enum err err = options->inherited_file > 0 ? share_listener(s) : listen_on(s);
     if (err != ERR_OK) {

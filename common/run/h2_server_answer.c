@@ -29,76 +29,6 @@ bool h2_header_repeated(const struct h2_request *r, const char *name)
     return seen > 1;
 }
 
-static ssize_t on_read_answer(nghttp2_session *session, int32_t stream_id, uint8_t *out,
-                              size_t size, uint32_t *data_flags, nghttp2_data_source *source,
-                              void *user_data)
-{
-    struct h2_stream *stream = source->ptr;
-    size_t left = stream->answer.length - stream->answer_sent;
-    size_t length = base_min_u64(size, left);
-    (void)session;
-    (void)stream_id;
-    (void)user_data;
-
-    memcpy(out, stream->answer.data + stream->answer_sent, length);
-    stream->answer_sent += length;
-    stream->progress_ms = uv_now(stream->server->options.loop);
-    if (length == left)
-        *data_flags |= NGHTTP2_DATA_FLAG_EOF;
-    return (ssize_t)length;
-}
-
-static nghttp2_nv field(const char *name, const char *value)
-{
-    /* nghttp2 copies both; its struct is only not const-correct */
-    union {
-        const char *in;
-        uint8_t *out;
-    } n = {name}, v = {value};
-    return (nghttp2_nv){n.out, v.out, strlen(name), strlen(value), NGHTTP2_NV_FLAG_NONE};
-}
-
-/* The decimal digits of a number, ending at `end`, which gets a NUL; returns their start. */
-static char *digits(char *end, size_t number)
-{
-    *end = '\0';
-    do {
-        *--end = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    return end;
-}
-
-static void submit(struct h2_stream *stream, unsigned status, const struct h2_header *headers,
-                   size_t header_count)
-{
-    struct h2_conn *c = stream->conn;
-    nghttp2_nv fields[20];
-    size_t count = 0;
-    char status_text[16], length_text[24];
-    CHECK(status >= 200 && status <= 599 && header_count <= countof(fields) - 3);
-
-    fields[count++] = field(":status", digits(status_text + sizeof(status_text) - 1, status));
-    for (size_t i = 0; i < header_count; i++)
-        fields[count++] = field(headers[i].name, headers[i].value);
-    if (status != 204)
-        fields[count++] = field(
-            "content-length", digits(length_text + sizeof(length_text) - 1, stream->answer.length));
-    fields[count++] = field("date", h2_server_date(c->server));
-
-    h2_stream_drop_body(stream);
-    stream->progress_ms = uv_now(stream->server->options.loop);
-    c->answer_bytes += stream->answer.length;
-    bool with_body = !stream->is_head && stream->answer.length > 0;
-    nghttp2_data_provider provider = {.source = {.ptr = stream}, .read_callback = on_read_answer};
-    H2_COUNT(c->server, responses_total, 1);
-    if (nghttp2_submit_response(c->session, stream->id, fields, count,
-                                with_body ? &provider : NULL) != 0)
-        (void)nghttp2_submit_rst_stream(c->session, NGHTTP2_FLAG_NONE, stream->id,
-                                        NGHTTP2_INTERNAL_ERROR);
-    h2_conn_mark(c);
-}
-
 void h2_respond(struct h2_request *r, unsigned status, const struct h2_header *headers,
                 size_t header_count, struct span body)
 {
@@ -112,7 +42,12 @@ void h2_respond(struct h2_request *r, unsigned status, const struct h2_header *h
         return;
     }
     buf_put(&stream->answer, body.data, body.length);
-    submit(stream, status, headers, header_count);
+    h2_stream_drop_body(stream);
+    stream->progress_ms = uv_now(stream->server->options.loop);
+    stream->conn->answer_bytes += stream->answer.length;
+    H2_COUNT(stream->server, responses_total, 1);
+    stream->conn->protocol->submit(stream, status, headers, header_count);
+    h2_conn_mark(stream->conn);
 }
 
 /* JSON string content, RFC 8259, 7. Bytes beyond ASCII pass: texts here are our own UTF-8. */

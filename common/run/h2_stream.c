@@ -138,8 +138,7 @@ void h2_conn_drop_streams(struct h2_conn *c)
     while (c->streams != NULL) {
         struct h2_stream *stream = c->streams;
         CHECK(stream->conn == c && stream->previous == NULL);
-        if (c->session != NULL)
-            (void)nghttp2_session_set_stream_user_data(c->session, stream->id, NULL);
+        c->protocol->forget(stream);
         h2_stream_abandon(stream);
     }
 }
