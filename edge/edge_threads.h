@@ -8,7 +8,7 @@
  *                                                     forwarder --segments--> region
  *
  * Group commit: while the committer flushes one transaction, the clicks of all workers gather for
- * the next, which under load begins no sooner than 3 ms after it (docs/decisions/0010). Locks:
+ * the next, which under load begins no sooner than 3 ms after it (commit_pace). Locks:
  * queue (committer and workers), done (one a worker); neither is held while another is taken. */
 #pragma once
 

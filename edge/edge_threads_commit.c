@@ -4,6 +4,7 @@
 #include "edge/edge_threads_parts.h"
 
 #include "common/run/log.h"
+#include "edge/core/commit_pace.h"
 
 #include <stdlib.h>
 #include <time.h>
@@ -26,11 +27,9 @@ static void tell_oldest(struct edge_threads *t)
 bool edge_threads_is_late(const struct edge_threads *t)
 {
     uint64_t oldest_ms = atomic_load_explicit(&t->queue_oldest_ms, memory_order_relaxed);
-    /* What a few transactions take is not made faster by refusing more. */
-    if (oldest_ms == 0 || t->options.queue_ms == 0 ||
-        metrics_get(t->metrics, EDGE_QUEUE_CLICKS) < LATE_CLICKS_MIN)
-        return false;
-    return edge_threads_mono_ms(t) - oldest_ms > t->options.queue_ms;
+    return oldest_ms != 0 &&
+           commit_pace_is_late(oldest_ms, edge_threads_mono_ms(t),
+                               metrics_get(t->metrics, EDGE_QUEUE_CLICKS), t->options.queue_ms);
 }
 
 struct edge_job *edge_threads_queue(struct edge_threads *t, struct edge_job *jobs)
@@ -54,7 +53,7 @@ struct edge_job *edge_threads_queue(struct edge_threads *t, struct edge_job *job
     }
     tell_oldest(t);
     metrics_set(t->metrics, EDGE_QUEUE_CLICKS, t->queue_clicks);
-    if (t->queue_first != NULL && (!t->pacing || t->queue_clicks >= PACE_CLICKS))
+    if (t->queue_first != NULL && (!t->pacing || t->queue_clicks >= COMMIT_PACE_CLICKS))
         pthread_cond_signal(&t->queue_filled);
     pthread_mutex_unlock(&t->queue_lock);
     return refused;
@@ -69,11 +68,16 @@ static struct timespec timespec_of(uint64_t mono_us)
 /* Under queue_lock. A lone click is never held back: the last transaction was long ago. */
 static void pace(struct edge_threads *t)
 {
-    struct timespec until = timespec_of(t->begun_us + PACE_US);
+    uint64_t now_us, wait_us;
     t->pacing = true;
-    while (t->queue_clicks < PACE_CLICKS && !t->queue_closed)
-        if (pthread_cond_timedwait(&t->queue_filled, &t->queue_lock, &until) != 0)
+    while (!t->queue_closed) {
+        now_us = uv_hrtime() / 1000;
+        wait_us = commit_pace_wait_us(t->begun_us, now_us, t->queue_clicks);
+        if (wait_us == 0)
             break;
+        struct timespec until = timespec_of(now_us + wait_us);
+        (void)pthread_cond_timedwait(&t->queue_filled, &t->queue_lock, &until);
+    }
     t->pacing = false;
 }
 
@@ -94,7 +98,7 @@ static struct edge_job *take_group(struct edge_threads *t, bool *out_over)
     while (*end != NULL) {
         clicks += (*end)->item_count;
         bytes += job_bytes(*end);
-        if (*end != group && (clicks > GROUP_CLICKS_MAX || bytes > GROUP_BYTES_MAX)) {
+        if (*end != group && (clicks > COMMIT_PACE_GROUP_CLICKS_MAX || bytes > GROUP_BYTES_MAX)) {
             clicks -= (*end)->item_count;
             bytes -= job_bytes(*end);
             break;

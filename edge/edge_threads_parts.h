@@ -11,16 +11,10 @@
 /* What waits for the committer, at most; beyond it new clicks are refused with 503. */
 #define QUEUE_CLICKS_MAX 262144
 #define QUEUE_BYTES_MAX  (256u * 1024 * 1024)
-/* What one transaction takes, at most (but at least one job). */
-#define GROUP_CLICKS_MAX 4096
-#define GROUP_BYTES_MAX  (2u * 1024 * 1024)
-#define HOUSEKEEP_MS     100
-/* Under load a transaction begins no sooner than this after the one before, unless so many clicks
- * wait: each costs some 200 us of processor time whatever it holds (docs/PERFORMANCE.md). */
-#define PACE_US     3000
-#define PACE_CLICKS 1024
-/* Fewer clicks than these in the queue, or requests in a turn, are never refused for being late. */
-#define LATE_CLICKS_MIN   (4 * GROUP_CLICKS_MAX)
+/* What one transaction takes, at most, beside its clicks (commit_pace). */
+#define GROUP_BYTES_MAX (2u * 1024 * 1024)
+#define HOUSEKEEP_MS    100
+/* Fewer requests than these in a turn are never refused for being late. */
 #define LATE_REQUESTS_MIN 256
 /* So many requests of one turn, at most, wait for its end before the committer hears of them. */
 #define JUDGED_MAX       256

@@ -20,6 +20,8 @@
 
 #define LEDGER_PAUSE_US 8000u /* gathers lines, so that the ledger leaves the disk to the edges */
 #define PENDING_MAX     4000u
+/* A request is made so long before it is due, so that its line in the ledger is durable by then. */
+#define AHEAD_US 30000u
 
 struct request {
     uint64_t number;
@@ -30,7 +32,7 @@ struct request {
     bool replicated;
     bool accepted;   /* a 202 came */
     bool repeat;     /* this attempt is a repetition on purpose */
-    uint64_t due_us; /* waiting: not before */
+    uint64_t due_us; /* not before; with a rate the latency runs from here, whatever held it up */
     uint64_t mark;   /* ready: position in the ledger that must be durable */
     struct load_exchange exchange;
     struct sender *sender;
@@ -193,7 +195,8 @@ static void on_answer(struct sender *s, struct request *r)
     struct load_exchange *x = &r->exchange;
     json_t *answer = x->answer.data ? json_loadb(x->answer.data, x->answer.length, 0, NULL) : NULL;
     if (x->status == 202) {
-        load_tally_latency(&s->tally, load_wall_ms(), x->ended_us - x->started_us);
+        load_tally_latency(&s->tally, load_wall_ms(),
+                           x->ended_us - (s->options->rate > 0 ? r->due_us : x->started_us));
         if (read_verdicts(s, r, answer))
             maybe_repeat(s, r);
         else
@@ -234,11 +237,12 @@ static void on_done(struct load_exchange *x, enum load_outcome outcome)
     note_unknown(s, r, outcome == LOAD_BROKEN ? "broken" : "timeout");
 }
 
-static void make_request(struct sender *s)
+static void make_request(struct sender *s, uint64_t due_us)
 {
     const struct load_send_options *o = s->options;
     struct request *r = load_alloc(sizeof *r);
     r->sender = s;
+    r->due_us = due_us;
     r->number = s->next_number++;
     r->edge = (unsigned)load_rand_below(&s->rand, o->edge_count);
     if (load_rand_permille(&s->rand, o->home_permille))
@@ -269,6 +273,8 @@ static void wake_waiting(struct sender *s, uint64_t now, bool all_now)
             i++;
             continue;
         }
+        if (r->due_us > now)
+            r->due_us = now;
         s->waiting.items[i] = s->waiting.items[--s->waiting.count];
         load_buf_print(&s->lines, "R %" PRIu64 " %u", r->number, r->attempt);
         note_line_end(s, r);
@@ -276,7 +282,7 @@ static void wake_waiting(struct sender *s, uint64_t now, bool all_now)
     }
 }
 
-static void send_ready(struct sender *s)
+static void send_ready(struct sender *s, uint64_t now)
 {
     uint64_t durable = load_ledger_durable(s->ledger);
     size_t kept = 0;
@@ -284,7 +290,8 @@ static void send_ready(struct sender *s)
         struct request *r = s->ready.items[i];
         if (r->mark <= durable && !edge_is_up(s, r->edge))
             r->edge = other_edge(s, r);
-        struct load_conn *c = r->mark <= durable ? idle_conn(s, r->edge) : NULL;
+        bool may_leave = r->mark <= durable && r->due_us <= now;
+        struct load_conn *c = may_leave ? idle_conn(s, r->edge) : NULL;
         if (!c) {
             s->ready.items[kept++] = r;
             continue;
@@ -334,7 +341,10 @@ static void make_due(struct sender *s, uint64_t now)
         s->options->rate > 0 ? PENDING_MAX : 4 * s->options->edge_count * s->options->connections;
     while ((double)s->made < due && s->ready.count + s->open < pending_max &&
            !making_is_over(s, now))
-        make_request(s);
+        make_request(s, s->options->rate > 0
+                            ? s->tally.started_us + AHEAD_US +
+                                  (uint64_t)((double)s->made * 1e6 / s->options->rate)
+                            : now);
 }
 
 static void run(struct sender *s)
@@ -353,8 +363,8 @@ static void run(struct sender *s)
             break;
         write_lines(s, now);
         load_ledger_heard(s->ledger);
-        send_ready(s);
-        load_loop_turn(s->loop, 4, load_ledger_fd(s->ledger));
+        send_ready(s, now);
+        load_loop_turn(s->loop, s->ready.count > 0 ? 1 : 4, load_ledger_fd(s->ledger));
         if (!s->options->quiet && now - told_us >= 1000000) {
             told_us += 1000000;
             load_tally_progress(&s->tally, now, s->open + s->ready.count + s->waiting.count);
