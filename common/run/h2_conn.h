@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * h2_conn: one connection: bytes through TLS into a protocol and back; requests in, answers out.
- * Audience: h2_*.c alone. Loop thread.
+ * Audience: h2_*.c, http1_session.c alone. Loop thread.
  *
  * Lifetimes: a connection lives until the close callback of its tcp handle. A stream lives until
  * its request was answered *and* nghttp2 has closed it; when its connection dies first it goes on
@@ -206,6 +206,22 @@ extern const struct h2_protocol h2_session_protocol;
 /* h2_conn_stream.c: its frames become requests. */
 nghttp2_session *h2_conn_session_new(struct h2_conn *c);
 void h2_conn_sweep_streams(struct h2_conn *c, uint64_t now_ms);
+
+/* h2_request.c: what holds in every protocol. */
+/* What a header field costs of H2_HEADER_BYTES_MAX and of the abuse budget. */
+size_t h2_request_field_cost(size_t name_length, size_t value_length);
+/* One more field, lower-case name; pseudo fields as HTTP/2 has them. Trailers, too. */
+void h2_request_field(struct h2_stream *stream, struct span name, struct span value);
+/* All fields of the head are there. True: its body is waited for; else it was handed to the
+ * application, or refused. */
+bool h2_request_head_ended(struct h2_stream *stream, bool request_ended);
+/* A piece of the body of a request that was neither delivered nor answered. */
+void h2_request_body(struct h2_stream *stream, struct span piece);
+/* To the application, unless it was refused. */
+void h2_request_ended(struct h2_stream *stream);
+/* Answers in the application's place. */
+void h2_request_refuse(struct h2_stream *stream, enum h2_refusal refusal);
+bool h2_request_is_stalled(const struct h2_stream *stream, uint64_t now_ms);
 
 /* h2_stream.c: the streams of connections, and those whose connection has gone. */
 struct h2_stream *h2_stream_new(struct h2_conn *c, int32_t id);
