@@ -48,6 +48,7 @@ static enum err start_worker(struct global_http *http, struct global_http_worker
     CHECK(uv_loop_init(&w->loop) == 0);
     CHECK(uv_async_init(&w->loop, &w->stop, on_stop) == 0);
     w->reader = global_reader_new(&http->options.reader);
+    w->encode = body_encode_new();
     struct h2_server_options options = {
         .loop = &w->loop,
         .tls = http->options.tls,
@@ -122,7 +123,10 @@ void global_http_stop(struct global_http *http)
             CHECK(pthread_join(w->thread, NULL) == 0);
         CHECK(uv_loop_close(&w->loop) == 0);
         global_reader_free(w->reader);
+        body_encode_free(w->encode);
         buf_done(&w->body);
+        buf_done(&w->packed);
+        buf_done(&w->heads);
     }
     free(http->workers);
     free(http);

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * global_http_inside: what the files of the query service share. Audience: global_http.c,
- * global_http_routes.c only. */
+ * global_http_answer.c, global_http_routes.c only. */
 #pragma once
 
+#include "common/run/body_encode.h"
+#include "global/core/negotiate.h"
 #include "global/global_http.h"
+#include "global/global_metrics.h"
 
 #include <pthread.h>
 #include <uv.h>
@@ -18,7 +21,8 @@ struct global_http_worker {
     uv_async_t stop;
     pthread_t thread;
     bool started;
-    struct buf body;
+    struct buf body, packed, heads; /* heads: texts of header fields */
+    struct body_encode *encode;
 };
 
 struct global_http {
@@ -29,6 +33,29 @@ struct global_http {
     unsigned worker_count;
     struct global_http_worker *workers;
 };
+
+/* One request on its way to its answer: the bytes in w->body. */
+struct global_http_visit {
+    struct global_http_worker *w;
+    struct h2_request *r;
+    struct token *token; /* NULL: the service is open */
+    enum negotiate_type type;
+    /* Of answers that can be asked for again: the first `tagged_bytes` of the body, and the missing
+     * edges of `standing` (may be NULL), make the entity tag; 0: there is none, nobody may keep it.
+     */
+    size_t tagged_bytes;
+    const struct stats_json_answer *standing;
+    bool final_; /* no byte of it will ever change */
+};
+
+/* The type that the client takes among those offered; answers 406 itself where there is none. */
+bool global_http_negotiate(struct global_http_visit *v, unsigned offered);
+void global_http_answer(struct global_http_visit *v);
+void global_http_refuse(struct global_http_visit *v, unsigned status, const char *token,
+                        const char *title, const char *detail);
+/* A problem with one header more. */
+void global_http_refuse_with(struct global_http_visit *v, unsigned status, const char *token,
+                             const char *title, const char *detail, struct h2_header header);
 
 /* Answers one request, at once. context: the worker. */
 void global_http_on_request(void *context, struct h2_request *r);

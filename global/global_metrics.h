@@ -78,6 +78,10 @@
       "queries over the rate of their token (also refused)")                                       \
     X(GLOBAL_READS_UNLOGGED, COUNTER, "tributary_global_reads_unlogged_total", "requests",         \
       "alarm: billing reads that were refused because their line could not be written")            \
+    X(GLOBAL_NOT_MODIFIED, COUNTER, "tributary_global_not_modified_total", "requests",             \
+      "queries answered with 304: the client has the answer already (also ok)")                    \
+    X(GLOBAL_ANSWERS_PACKED, COUNTER, "tributary_global_answers_packed_total", "requests",         \
+      "answers sent in gzip or zstd")                                                              \
     X(GLOBAL_QUERY_POINTS, COUNTER, "tributary_global_query_points_total", "points",               \
       "points in answered queries")
 

@@ -4,7 +4,7 @@
 
 #include "proto/stats_json_text.h"
 
-static void put_point(struct buf *out, const struct stats_json_point *p)
+void stats_json_put_point(struct buf *out, const struct stats_json_point *p)
 {
     stats_json_text(out, "{\"timestamp\":");
     stats_json_number(out, p->timestamp);
@@ -15,6 +15,8 @@ static void put_point(struct buf *out, const struct stats_json_point *p)
         stats_json_number(out, p->unique_users);
     else
         stats_json_text(out, "null");
+    stats_json_text(out, ",\"unique_users_error\":");
+    stats_json_text(out, p->has_unique_users ? STATS_JSON_USERS_ERROR : "null");
     stats_json_text(out, ",\"complete\":");
     stats_json_bool(out, p->complete);
     stats_json_text(out, ",\"final\":");
@@ -22,7 +24,7 @@ static void put_point(struct buf *out, const struct stats_json_point *p)
     buf_put_u8(out, '}');
 }
 
-static void put_standing(struct buf *out, const struct stats_json_answer *answer)
+void stats_json_put_standing(struct buf *out, const struct stats_json_answer *answer)
 {
     stats_json_text(out, "\"as_of\":");
     stats_json_number(out, answer->as_of);
@@ -48,36 +50,58 @@ static void put_standing(struct buf *out, const struct stats_json_answer *answer
     stats_json_text(out, "]}");
 }
 
-void stats_json_put(struct buf *out, const struct stats_json_answer *answer)
+void stats_json_put_points(struct buf *out, const struct stats_json_answer *answer)
 {
-    buf_reserve(out, 256 + answer->point_count * 112);
+    buf_reserve(out, 256 + answer->point_count * 140);
+    bool first = true;
+    buf_put_u8(out, '[');
+    for (size_t i = 0; i < answer->point_count; i++) {
+        if (!stats_json_is_stated(answer, i))
+            continue;
+        if (!first)
+            buf_put_u8(out, ',');
+        stats_json_put_point(out, &answer->points[i]);
+        first = false;
+    }
+    buf_put_u8(out, ']');
+}
+
+void stats_json_begin(struct buf *out, const struct stats_json_answer *answer)
+{
     stats_json_text(out, "{\"ad_id\":");
     stats_json_string(out, answer->ad_id);
     stats_json_text(out, ",\"window\":");
     stats_json_string(out, span_of_text(answer->window));
-    stats_json_text(out, ",\"data\":[");
-    bool first = true;
-    for (size_t i = 0; i < answer->point_count; i++) {
-        const struct stats_json_point *p = &answer->points[i];
-        if (answer->fill_none && p->complete && p->click_count == 0)
-            continue;
-        if (!first)
-            buf_put_u8(out, ',');
-        put_point(out, p);
-        first = false;
-    }
-    stats_json_text(out, "],");
-    put_standing(out, answer);
+    stats_json_text(out, ",\"data\":");
+}
+
+void stats_json_put(struct buf *out, const struct stats_json_answer *answer)
+{
+    stats_json_begin(out, answer);
+    stats_json_put_points(out, answer);
+    buf_put_u8(out, ',');
+    stats_json_put_standing(out, answer);
 }
 
 void stats_json_put_watermarks(struct buf *out, const struct stats_json_answer *answer)
 {
     buf_put_u8(out, '{');
-    put_standing(out, answer);
+    stats_json_put_standing(out, answer);
 }
 
-void stats_json_put_top(struct buf *out, const struct stats_json_top *top,
-                        const struct stats_json_answer *answer)
+void stats_json_put_top_ad(struct buf *out, const struct stats_json_top_ad *ad)
+{
+    stats_json_text(out, "{\"ad_id\":");
+    if (ad->has_name)
+        stats_json_string(out, span_of(ad->ad_id, ad->ad_id_length));
+    else
+        stats_json_text(out, "null");
+    stats_json_text(out, ",\"click_count\":");
+    stats_json_number(out, ad->click_count);
+    buf_put_u8(out, '}');
+}
+
+void stats_json_put_top(struct buf *out, const struct stats_json_top *top)
 {
     stats_json_text(out, "{\"start\":");
     stats_json_number(out, top->start);
@@ -87,17 +111,11 @@ void stats_json_put_top(struct buf *out, const struct stats_json_top *top,
     stats_json_bool(out, top->complete);
     stats_json_text(out, ",\"final\":false,\"ads\":[");
     for (size_t i = 0; i < top->ad_count; i++) {
-        stats_json_text(out, i > 0 ? ",{\"ad_id\":" : "{\"ad_id\":");
-        if (top->ads[i].has_name)
-            stats_json_string(out, span_of(top->ads[i].ad_id, top->ads[i].ad_id_length));
-        else
-            stats_json_text(out, "null");
-        stats_json_text(out, ",\"click_count\":");
-        stats_json_number(out, top->ads[i].click_count);
-        buf_put_u8(out, '}');
+        if (i > 0)
+            buf_put_u8(out, ',');
+        stats_json_put_top_ad(out, &top->ads[i]);
     }
     stats_json_text(out, "],");
-    put_standing(out, answer);
 }
 
 void stats_json_put_ad(struct buf *out, bool first, struct span ad_id, uint64_t first_seen,

@@ -6,6 +6,10 @@
 #include "common/base/bytes.h"
 #include "common/base/limits.h"
 
+/* Relative standard error of unique_users: 1.04 / sqrt(4096) of a sketch with p = 12, rounded up.
+ * Source: Flajolet et al. 2007, section 1. */
+#define STATS_JSON_USERS_ERROR "0.0163"
+
 struct stats_json_point {
     uint64_t timestamp; /* start of the window, Unix seconds */
     uint64_t click_count;
@@ -36,8 +40,22 @@ struct stats_json_answer {
     size_t missing_count;
 };
 
+/* Whether the point is stated at all; see fill_none. */
+static inline bool stats_json_is_stated(const struct stats_json_answer *answer, size_t point)
+{
+    return !answer->fill_none || !answer->points[point].complete ||
+           answer->points[point].click_count > 0;
+}
+
 /* Appends {"ad_id","window","data":[...],"as_of","watermarks","missing_edges"}. */
 void stats_json_put(struct buf *out, const struct stats_json_answer *answer);
+
+/* The parts of it: up to "data":, {"timestamp",...} of one point, the list of all stated ones, and
+ * what stands behind: "as_of",... with the closing brace. */
+void stats_json_begin(struct buf *out, const struct stats_json_answer *answer);
+void stats_json_put_point(struct buf *out, const struct stats_json_point *point);
+void stats_json_put_points(struct buf *out, const struct stats_json_answer *answer);
+void stats_json_put_standing(struct buf *out, const struct stats_json_answer *answer);
 
 /* Appends {"as_of","watermarks","missing_edges"}; ad_id, window and points are not looked at. */
 void stats_json_put_watermarks(struct buf *out, const struct stats_json_answer *answer);
@@ -56,9 +74,9 @@ struct stats_json_top {
     size_t ad_count;
 };
 
-/* Appends {"start","end","complete","final","ads":[...]} and the members of the watermarks. */
-void stats_json_put_top(struct buf *out, const struct stats_json_top *top,
-                        const struct stats_json_answer *answer);
+/* Appends {"start","end","complete","final","ads":[...], which stats_json_put_standing closes. */
+void stats_json_put_top(struct buf *out, const struct stats_json_top *top);
+void stats_json_put_top_ad(struct buf *out, const struct stats_json_top_ad *ad);
 
 /* Appends one element of the list of ads. */
 void stats_json_put_ad(struct buf *out, bool first, struct span ad_id, uint64_t first_seen,

@@ -114,7 +114,7 @@ static void submit(struct h2_stream *stream, unsigned status, const struct h2_he
     fields[count++] = field(":status", digits(status_text + sizeof(status_text) - 1, status));
     for (size_t i = 0; i < header_count; i++)
         fields[count++] = field(headers[i].name, headers[i].value);
-    if (status != 204)
+    if (status != 204 && status != 304) /* a 304 would have to name the length of the 200 */
         fields[count++] = field(
             "content-length", digits(length_text + sizeof(length_text) - 1, stream->answer.length));
     fields[count++] = field("date", h2_server_date(c->server));

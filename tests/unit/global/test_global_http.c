@@ -131,12 +131,13 @@ Test(global_http, an_answer_has_the_promised_shape)
     unsigned long long start = (unsigned long long)GIVEN_MINUTE * 60;
     (void)snprintf(wanted, sizeof(wanted),
                    "{\"ad_id\":\"%s\",\"window\":\"1m\",\"data\":["
-                   "{\"timestamp\":%llu,\"click_count\":5,\"unique_users\":2,\"complete\":true,"
+                   "{\"timestamp\":%llu,\"click_count\":5,\"unique_users\":2,"
+                   "\"unique_users_error\":0.0163,\"complete\":true,"
                    "\"final\":false},"
                    "{\"timestamp\":%llu,\"click_count\":0,\"unique_users\":null,"
-                   "\"complete\":false,\"final\":false},"
+                   "\"unique_users_error\":null,\"complete\":false,\"final\":false},"
                    "{\"timestamp\":%llu,\"click_count\":0,\"unique_users\":null,"
-                   "\"complete\":false,\"final\":false}],"
+                   "\"unique_users_error\":null,\"complete\":false,\"final\":false}],"
                    "\"as_of\":%llu,\"watermarks\":{\"us\":%llu,\"eu\":%llu},\"missing_edges\":[]}",
                    ad, start, start + 60, start + 120, GIVEN_NOW_MS / 1000, start + 70, start + 70);
 
@@ -144,7 +145,7 @@ Test(global_http, an_answer_has_the_promised_shape)
 
     cr_assert_eq(a->status, 200);
     cr_assert(h2_probe_has(a, "content-type: application/json\n"));
-    cr_assert(h2_probe_has(a, "cache-control: no-store\n"));
+    cr_assert(h2_probe_has(a, "cache-control: private, no-cache\n"));
     cr_assert_str_eq(h2_probe_text(a), wanted);
     json_decref(parsed(a));
     cr_assert_eq(metrics_get(metrics, GLOBAL_QUERIES_OK), 1);

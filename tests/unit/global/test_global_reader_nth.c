@@ -61,8 +61,10 @@ static enum err ask(struct global_reader *reader, unsigned kind, struct buf *out
         break;
     case TOP:
         err = global_reader_top(reader, &q, NULL, &top, &answer);
-        if (err == ERR_OK)
-            stats_json_put_top(out, &top, &answer);
+        if (err == ERR_OK) {
+            stats_json_put_top(out, &top);
+            stats_json_put_standing(out, &answer);
+        }
         break;
     case ADS:
         err = global_reader_ads(reader, &q, NULL, out);

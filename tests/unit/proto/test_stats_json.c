@@ -46,9 +46,9 @@ Test(stats_json, the_shape_is_the_promised_one, .fini = fini)
 
     expect_text("{\"ad_id\":\"x\",\"window\":\"1m\",\"data\":["
                 "{\"timestamp\":1700000000,\"click_count\":5,\"unique_users\":4,"
-                "\"complete\":true,\"final\":false},"
+                "\"unique_users_error\":0.0163,\"complete\":true,\"final\":false},"
                 "{\"timestamp\":1700000060,\"click_count\":0,\"unique_users\":null,"
-                "\"complete\":false,\"final\":true}],"
+                "\"unique_users_error\":null,\"complete\":false,\"final\":true}],"
                 "\"as_of\":1700000065,\"watermarks\":{\"us\":1700000060,\"eu\":null},"
                 "\"missing_edges\":[{\"region\":\"us\",\"edge\":\"us-e2\"},"
                 "{\"region\":\"eu\",\"edge\":\"eu-e1\"}]}");

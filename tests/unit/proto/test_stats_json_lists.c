@@ -31,7 +31,8 @@ Test(stats_json_lists, top_ads_without_a_name_are_null)
     const struct stats_json_top top = {
         .start = 60, .end = 120, .complete = true, .ads = ads, .ad_count = 2};
     const struct stats_json_answer answer = {.as_of = 130};
-    stats_json_put_top(&out, &top, &answer);
+    stats_json_put_top(&out, &top);
+    stats_json_put_standing(&out, &answer);
     expect_text("{\"start\":60,\"end\":120,\"complete\":true,\"final\":false,\"ads\":["
                 "{\"ad_id\":\"a\\\"b\",\"click_count\":9},{\"ad_id\":null,\"click_count\":5}],"
                 "\"as_of\":130,\"watermarks\":{},\"missing_edges\":[]}");
@@ -53,9 +54,9 @@ Test(stats_json_lists, points_without_clicks_are_left_out_only_once_complete)
     stats_json_put(&out, &answer);
     expect_text("{\"ad_id\":\"x\",\"window\":\"1m\",\"data\":["
                 "{\"timestamp\":120,\"click_count\":0,\"unique_users\":null,"
-                "\"complete\":false,\"final\":false},"
+                "\"unique_users_error\":null,\"complete\":false,\"final\":false},"
                 "{\"timestamp\":180,\"click_count\":1,\"unique_users\":null,"
-                "\"complete\":true,\"final\":false}],"
+                "\"unique_users_error\":null,\"complete\":true,\"final\":false}],"
                 "\"as_of\":0,\"watermarks\":{},\"missing_edges\":[]}");
 }
 
