@@ -303,30 +303,13 @@ static void real_address(const char *listen, uint16_t real_port, char *out, size
     (void)snprintf(out, size, strchr(host, ':') != NULL ? "[%s]:%u" : "%s:%u", host, real_port);
 }
 
-/* By rename: a reader sees all of it or nothing. */
-static enum err write_ports(const char *path, const char *listen, const char *admin)
-{
-    char temporary[4200];
-    (void)snprintf(temporary, sizeof(temporary), "%s.%ld", path, (long)getpid());
-    FILE *file = fopen(temporary, "we");
-    bool written = file != NULL && fprintf(file, "listen=%s\nadmin=%s\n", listen, admin) > 0;
-    if (file != NULL && fclose(file) != 0)
-        written = false;
-    if (written && rename(temporary, path) == 0)
-        return ERR_OK;
-    log_error("ports file cannot be written", log_text("path", path),
-              log_text("reason", strerror(errno)));
-    (void)unlink(temporary);
-    return ERR_SYSTEM;
-}
-
 static enum err tell_ready(struct edge *e)
 {
-    char listen[300], admin[300];
+    char listen[300], admin[300], ports[640];
     real_address(e->options->listen, edge_threads_port(e->threads), listen, sizeof(listen));
     real_address(e->options->admin_listen, admin_http_port(e->admin), admin, sizeof(admin));
-    if (e->options->ports_file != NULL &&
-        write_ports(e->options->ports_file, listen, admin) != ERR_OK)
+    (void)snprintf(ports, sizeof(ports), "listen=%s\nadmin=%s\n", listen, admin);
+    if (service_write_ports(e->options->ports_file, ports) != ERR_OK)
         return ERR_SYSTEM;
     log_info("ready", log_text("listen", listen), log_text("admin", admin));
     service_notify("READY=1");
@@ -472,6 +455,7 @@ int main(int argc, char **argv)
     int code;
 
     log_init("tributary-edge", level);
+    service_guard_memory();
     if (!options_command_line(argc, argv, help, &line, &code))
         return code;
     if (edge_options_load(line.config, &e.options, &error) != ERR_OK) {

@@ -6,6 +6,7 @@
 #include "common/run/kv_lmdb.h"
 #include "common/run/log.h"
 #include "common/run/options.h"
+#include "common/run/service.h"
 #include "common/run/tls.h"
 #include "common/run/upkeep.h"
 #include "common/run/wake.h"
@@ -139,6 +140,7 @@ static int merge_until_stopped(void)
         if (idle_ms > 0)
             (void)wake_wait(globe.wake, idle_ms);
     }
+    service_notify("STOPPING=1");
     return 0;
 }
 
@@ -267,27 +269,18 @@ static void host_of(const char *listen, char *out, size_t size)
     (void)snprintf(out, size, "%.*s", (int)(colon - listen), listen);
 }
 
-/* Whole or not there: a reader of the file never sees half of it. */
 static enum err write_ports(void)
 {
     const struct global_options *o = globe.options;
-    char path[4200];
+    char text[600];
     char listen[256];
     char admin[256];
-    if (o->ports_file == NULL)
-        return ERR_OK;
     host_of(o->listen, listen, sizeof(listen));
     host_of(o->admin_listen, admin, sizeof(admin));
-    (void)snprintf(path, sizeof(path), "%s.new", o->ports_file);
-    FILE *file = fopen(path, "we");
-    bool written = file != NULL && fprintf(file, "listen=%s:%u\nadmin=%s:%u\n", listen,
-                                           (unsigned)global_http_port(globe.http), admin,
-                                           (unsigned)global_http_admin_port(globe.admin)) > 0;
-    written = file != NULL && fclose(file) == 0 && written;
-    if (written && rename(path, o->ports_file) == 0)
-        return ERR_OK;
-    log_error("cannot write the ports file", log_text("path", o->ports_file));
-    return ERR_SYSTEM;
+    (void)snprintf(text, sizeof(text), "listen=%s:%u\nadmin=%s:%u\n", listen,
+                   (unsigned)global_http_port(globe.http), admin,
+                   (unsigned)global_http_admin_port(globe.admin));
+    return service_write_ports(o->ports_file, text);
 }
 
 static enum err start(void)
@@ -310,13 +303,15 @@ static enum err start(void)
         err = open_admin();
     if (err == ERR_OK)
         err = write_ports();
-    if (err == ERR_OK)
-        log_info("ready", log_u64("port", global_http_port(globe.http)),
-                 log_u64("admin_port", global_http_admin_port(globe.admin)),
-                 log_u64("regions", o->regions_count));
-    else
+    if (err != ERR_OK) {
         log_error("cannot start", log_err(err));
-    return err;
+        return err;
+    }
+    log_info("ready", log_u64("port", global_http_port(globe.http)),
+             log_u64("admin_port", global_http_admin_port(globe.admin)),
+             log_u64("regions", o->regions_count));
+    service_notify("READY=1");
+    return ERR_OK;
 }
 
 static void stop(void)
@@ -365,6 +360,7 @@ int main(int argc, char **argv)
     struct options_line line;
     int code = 0;
     char *error = NULL;
+    service_guard_memory();
     if (argc > 1 && strcmp(argv[1], "token") == 0)
         return global_tokens_command(argc - 1, argv + 1, clock_os());
     if (!options_command_line(argc, argv, global_options_help, &line, &code))

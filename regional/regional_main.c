@@ -5,6 +5,7 @@
 #include "common/run/kv_lmdb.h"
 #include "common/run/log.h"
 #include "common/run/options.h"
+#include "common/run/service.h"
 #include "common/run/wake.h"
 #include "proto/subject.h"
 #include "regional/regional_admin.h"
@@ -153,25 +154,15 @@ static enum err open_replica(void)
     return err;
 }
 
-/* Whole or not there: a reader of the file never sees half of it. */
 static enum err write_ports(void)
 {
     const struct regional_options *o = region.options;
-    char path[4224];
-    if (o->ports_file == NULL)
-        return ERR_OK;
+    char text[300];
     const char *colon = strrchr(o->admin_listen, ':');
     CHECK(colon != NULL);
-    (void)snprintf(path, sizeof(path), "%s.new", o->ports_file);
-    FILE *file = fopen(path, "we");
-    bool written =
-        file != NULL && fprintf(file, "admin=%.*s:%u\n", (int)(colon - o->admin_listen),
-                                o->admin_listen, (unsigned)regional_admin_port(region.admin)) > 0;
-    written = file != NULL && fclose(file) == 0 && written;
-    if (written && rename(path, o->ports_file) == 0)
-        return ERR_OK;
-    log_error("cannot write the ports file", log_text("path", o->ports_file));
-    return ERR_SYSTEM;
+    (void)snprintf(text, sizeof(text), "admin=%.*s:%u\n", (int)(colon - o->admin_listen),
+                   o->admin_listen, (unsigned)regional_admin_port(region.admin));
+    return service_write_ports(o->ports_file, text);
 }
 
 static enum err start(void)
@@ -196,12 +187,14 @@ static enum err start(void)
         regional_admin_show(region.admin, region.replica);
     if (err == ERR_OK)
         err = write_ports();
-    if (err == ERR_OK)
-        log_info("ready", log_text("replica", o->replica), log_text("region", o->region),
-                 log_u64("admin_port", regional_admin_port(region.admin)));
-    else
+    if (err != ERR_OK) {
         log_error("cannot start", log_err(err));
-    return err;
+        return err;
+    }
+    log_info("ready", log_text("replica", o->replica), log_text("region", o->region),
+             log_u64("admin_port", regional_admin_port(region.admin)));
+    service_notify("READY=1");
+    return ERR_OK;
 }
 
 /* The replica's loop. */
@@ -228,6 +221,7 @@ static enum err fold_until_stopped(void)
         if (idle_ms > 0)
             (void)wake_wait(region.wake, idle_ms);
     }
+    service_notify("STOPPING=1");
     return replica_stop(region.replica);
 }
 
@@ -288,6 +282,7 @@ int main(int argc, char **argv)
     int code = 0;
     char *error = NULL;
     const char *restore = take_restore(&argc, argv);
+    service_guard_memory();
     if (!options_command_line(argc, argv, regional_options_help, &line, &code))
         return code;
     if (regional_options_load(line.config, &region.options, &error) != ERR_OK) {

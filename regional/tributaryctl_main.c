@@ -2,6 +2,7 @@
  * tributaryctl: the operator's tool. */
 #include "common/run/clock_os.h"
 #include "common/run/options.h"
+#include "common/run/service.h"
 #include "regional/ctl/ctl_base.h"
 #include "regional/ctl/ctl_edge.h"
 #include "regional/ctl/ctl_programs.h"
@@ -52,6 +53,7 @@ static const char *help_of(const char *command)
 
 int main(int argc, char **argv)
 {
+    service_guard_memory();
     if (argc > 1 && strcmp(argv[1], "--version") == 0)
         return printf("tributaryctl %s\n", TRIBUTARY_VERSION) < 0;
     if (argc > 1 && strcmp(argv[1], "token") == 0)

@@ -4,6 +4,7 @@
 #include "common/run/options.h"
 
 #include "common/run/options_check.h"
+#include "common/run/secret_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -37,7 +38,7 @@ static enum err read_file(const char *path, bool private, size_t length_max, str
     enum err err = ERR_OK;
     if (fstat(file, &stat) != 0 || !S_ISREG(stat.st_mode))
         err = refuse(out_error, "%s: is not a regular file", path);
-    else if (private && (stat.st_mode & (S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH)) != 0)
+    else if (private && !secret_file_is_private(path, stat.st_mode))
         err = refuse(out_error,
                      "%s: holds a secret, but group or others may access it (mode %04o): chmod 600",
                      path, (unsigned)stat.st_mode & 07777U);

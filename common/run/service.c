@@ -9,12 +9,23 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #define FIRST_FILE 3 /* SD_LISTEN_FDS_START */
+
+void service_guard_memory(void)
+{
+    const char *wanted = getenv("TRIBUTARY_CORE_DUMPS");
+    if (wanted == NULL || strcmp(wanted, "1") != 0)
+        CHECK(prctl(PR_SET_DUMPABLE, 0L, 0L, 0L, 0L) == 0);
+    else
+        log_warn("core files are allowed: they hold keys and passwords",
+                 log_text("because", "TRIBUTARY_CORE_DUMPS=1"));
+}
 
 static long number_of(const char *name)
 {
@@ -91,4 +102,22 @@ void service_notify_reloading(void)
                    (unsigned long long)now.tv_sec * 1000000 +
                        (unsigned long long)now.tv_nsec / 1000);
     service_notify(text);
+}
+
+enum err service_write_ports(const char *path, const char *text)
+{
+    char temporary[4200];
+    if (path == NULL)
+        return ERR_OK;
+    (void)snprintf(temporary, sizeof(temporary), "%s.%ld", path, (long)getpid());
+    FILE *file = fopen(temporary, "we");
+    bool written = file != NULL && fputs(text, file) >= 0;
+    if (file != NULL && fclose(file) != 0)
+        written = false;
+    if (written && rename(temporary, path) == 0)
+        return ERR_OK;
+    log_error("ports file cannot be written", log_text("path", path),
+              log_text("reason", strerror(errno)));
+    (void)unlink(temporary);
+    return ERR_SYSTEM;
 }

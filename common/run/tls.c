@@ -4,6 +4,7 @@
 #include "common/run/tls.h"
 
 #include "common/run/log.h"
+#include "common/run/secret_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -66,7 +67,7 @@ static enum err use_key(SSL_CTX *tls, const char *path)
     enum err err = ERR_OK;
     if (fstat(file, &stat) != 0 || !S_ISREG(stat.st_mode))
         err = refuse("key is not a regular file", path);
-    else if ((stat.st_mode & (S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH)) != 0)
+    else if (!secret_file_is_private(path, stat.st_mode))
         err = refuse("key may be read or written by group or others: chmod 600", path);
     /* Read through the very file that was judged, not by its name again. */
     BIO *bio = err == ERR_OK ? BIO_new_fd(file, BIO_NOCLOSE) : NULL;

@@ -2,6 +2,7 @@
 #include "common/run/tls_tickets.h"
 
 #include "common/run/log.h"
+#include "common/run/secret_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -116,7 +117,7 @@ static const char *read_keys(const char *path, struct keys *keys)
     const char *wrong = NULL;
     if (fstat(file, &stat) != 0 || !S_ISREG(stat.st_mode))
         wrong = "not a regular file";
-    else if ((stat.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+    else if (!secret_file_is_private(path, stat.st_mode))
         wrong = "open to group or others: chmod 600";
     size_t length = wrong == NULL ? read_all(file, bytes, sizeof(bytes)) : 0;
     (void)close(file);

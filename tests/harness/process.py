@@ -10,6 +10,8 @@ import time
 
 PR_SET_PDEATHSIG = 1
 EXIT_TEMPORARY = 75  # cannot bind or open now
+# Programs that keep their memory to themselves cannot be looked at in /proc, but by root.
+_VISIBLE = {} if os.geteuid() == 0 else {"TRIBUTARY_CORE_DUMPS": "1"}
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -100,7 +102,7 @@ class Process:
         with open(self.log, "ab") as log:
             self.child = subprocess.Popen([*self.wrap, *self.command()], stdin=subprocess.DEVNULL, stdout=log,
                                           stderr=subprocess.STDOUT, preexec_fn=_die_with_parent, pass_fds=self.pass_files,
-                                          env={**os.environ, **self.environment})
+                                          env={**os.environ, **_VISIBLE, **self.environment})
         self.wanted = True
 
     def start(self, seconds=30.0):

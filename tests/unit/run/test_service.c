@@ -5,6 +5,7 @@
 #include "tests/unit/run/scratch.h"
 
 #include <netinet/in.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -138,6 +139,56 @@ Test(service, without_a_manager_nothing_happens)
     service_notify("READY=1");
     char *said = scratch_stderr_end(captured);
     cr_assert_not_null(strstr(said, "cannot be told"), "%s", said);
+    free(said);
+    scratch_free(folder);
+}
+
+/* In a process of its own: what the kernel says of its memory afterwards. */
+static int guarded(const char *wanted)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        if (wanted != NULL)
+            (void)setenv("TRIBUTARY_CORE_DUMPS", wanted, 1);
+        else
+            (void)unsetenv("TRIBUTARY_CORE_DUMPS");
+        (void)prctl(PR_SET_DUMPABLE, 1L, 0L, 0L, 0L);
+        service_guard_memory();
+        _exit(prctl(PR_GET_DUMPABLE, 0L, 0L, 0L, 0L));
+    }
+    int status = -1;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+Test(service, memory_stays_out_of_core_files_unless_it_is_asked_for)
+{
+    cr_assert_eq(guarded(NULL), 0);
+    cr_assert_eq(guarded(""), 0);
+    cr_assert_eq(guarded("0"), 0);
+    cr_assert_eq(guarded("1"), 1);
+}
+
+Test(service, a_ports_file_is_whole_or_as_it_was)
+{
+    char *folder = scratch_new();
+    const char *ports = scratch_path(folder, "ports");
+
+    cr_assert_eq(service_write_ports(NULL, "listen=1\n"), ERR_OK);
+    cr_assert_eq(service_write_ports(ports, "listen=1\n"), ERR_OK);
+    cr_assert_eq(service_write_ports(ports, "listen=2\nadmin=3\n"), ERR_OK);
+
+    char text[64] = "";
+    FILE *file = fopen(ports, "re");
+    cr_assert_not_null(file);
+    cr_assert_eq(fread(text, 1, sizeof(text) - 1, file), 17);
+    cr_assert_str_eq(text, "listen=2\nadmin=3\n");
+    (void)fclose(file);
+    struct scratch_stderr captured = scratch_stderr_begin();
+    cr_assert_eq(service_write_ports(scratch_path(folder, "no/ports"), "a"), ERR_SYSTEM);
+    char *said = scratch_stderr_end(captured);
+    cr_assert_not_null(strstr(said, "ports file cannot be written"), "%s", said);
     free(said);
     scratch_free(folder);
 }
