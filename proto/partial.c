@@ -159,6 +159,32 @@ void partial_write(struct buf *out, const struct partial *p)
     wire_seal(out);
 }
 
+enum err partial_resign(struct buf *out, struct span message, const char *replica,
+                        uint64_t store_id)
+{
+    struct span body;
+    char region[LIMIT_REGION_NAME_BYTES + 1], former[LIMIT_READER_NAME_BYTES + 1];
+    enum err err = wire_check(message, PARTIAL_MAGIC, PARTIAL_VERSION, &body);
+    if (err != ERR_OK)
+        return err;
+    struct wire_reader r = wire_reader_of(body);
+    uint32_t elements = wire_array(&r, ELEMENTS);
+    wire_name(&r, region, sizeof(region));
+    wire_name(&r, former, sizeof(former));
+    (void)wire_uint(&r); /* the former store */
+    if (r.err != ERR_OK || elements != ELEMENTS)
+        return r.err != ERR_OK ? r.err : ERR_FORMAT;
+    buf_clear(out);
+    wire_begin(out, PARTIAL_MAGIC, PARTIAL_VERSION);
+    wire_put_array(out, ELEMENTS);
+    wire_put_text(out, region);
+    wire_put_text(out, replica);
+    wire_put_uint(out, store_id);
+    buf_put(out, r.bytes.data, r.bytes.left);
+    wire_seal(out);
+    return ERR_OK;
+}
+
 void partial_message_id(struct span message, char out_hex[33])
 {
     struct span body;

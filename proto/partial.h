@@ -88,6 +88,10 @@ void partial_write(struct buf *out, const struct partial *p);
  * so that the stream keeps equal partials of two replicas once while its id window lasts: bytes
  * over an ocean saved, nothing relied on. Who asks for whole minutes asks whoever was heard. */
 void partial_message_id(struct span message, char out_hex[33]);
+/* The same content in another speaker's name: what a copied store's outbox still has to tell. `out`
+ * is cleared first. Errors as partial_read's, by the envelope and the names alone. */
+enum err WARN_UNUSED partial_resign(struct buf *out, struct span message, const char *replica,
+                                    uint64_t store_id);
 /* As segment_read: CHECKSUM/MAGIC/TRUNCATED mean damaged, the rest unreadable. On failure *out is
  * empty. */
 enum err WARN_UNUSED partial_read(struct partial *out, struct span message);

@@ -194,10 +194,24 @@ static int open_copy(const char *store_path)
     return file;
 }
 
+/* A store that has not read its streams to the end, itself an old copy perhaps, may lack what no
+ * edge holds any more, and its copy would not know it either. Being behind under load is another
+ * matter.
+ */
+static bool may_be_copied(const struct regional_admin *a, const char *query)
+{
+    return a->ready || (query != NULL && strcmp(query, "unready=1") == 0);
+}
+
 static void on_store_copy(void *context, const char *query, struct admin_reply *reply)
 {
     struct regional_admin *a = context;
-    (void)query;
+    if (!may_be_copied(a, query)) {
+        reply->status = 503;
+        put_text(&reply->body, "this replica has not caught up, or is stopped (see /readyz): copy "
+                               "another one; ?unready=1 if it is the best that there is\n");
+        return;
+    }
     int file = open_copy(a->options.store_path);
     enum err err = file < 0 ? ERR_SYSTEM : kv_lmdb_copy(a->options.kv, file);
     if (err == ERR_OK && lseek(file, 0, SEEK_SET) != 0)

@@ -65,6 +65,18 @@ static bool write_all(int file, const char *data, size_t length)
     return true;
 }
 
+/* Says why in the peer's own words. */
+static void refuse_as_peer(int peer, char *head)
+{
+    char words[256];
+    ssize_t got = read(peer, words, sizeof(words) - 1);
+    words[got > 0 ? got : 0] = '\0';
+    words[strcspn(words, "\r\n")] = '\0';
+    head[strcspn(head, "\r\n")] = '\0';
+    errno = 0;
+    refuse(words[0] == '\0' ? "the peer gives no copy" : words, head);
+}
+
 /* Reads up to the end of the answer's head. Returns the length of the body, or 0: not the answer we
  * can use. */
 static uint64_t read_head(int peer, char *head)
@@ -79,8 +91,10 @@ static uint64_t read_head(int peer, char *head)
         if (length >= 4 && memcmp(head + length - 4, "\r\n\r\n", 4) == 0)
             break;
     }
-    if (strncmp(head, "HTTP/1.1 200 ", 13) != 0)
+    if (strncmp(head, "HTTP/1.1 200 ", 13) != 0) {
+        refuse_as_peer(peer, head);
         return 0;
+    }
     const char *field = strcasestr(head, "\r\ncontent-length:");
     return field == NULL ? 0 : strtoull(field + 17, NULL, 10);
 }

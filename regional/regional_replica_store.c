@@ -6,14 +6,18 @@
  *           "restored" present: the store was copied from elsewhere (see replica_mark_restored)
  *   state   partition u16 -> fold_state
  *   redo    see redo.h
- *   outbox  id u64 -> partition u16, since_cut u64, since_totals u32, the partial's message */
+ *   outbox  id u64 -> partition u16, the partial's message */
+#include "proto/partial.h"
 #include "regional/core/redo.h"
 #include "regional/regional_replica_parts.h"
 
 #include <stdlib.h>
 
-#define META_VERSION      1
-#define OUTBOX_HEAD_BYTES 14u
+#define META_VERSION      2
+#define OUTBOX_HEAD_BYTES 2u
+/* A store of version 1 is adopted like a copy: longer heads in its outbox. */
+#define META_VERSION_1      1
+#define OUTBOX_1_HEAD_BYTES 14u
 
 const char *const replica_table_names[CUT_TABLES] = {
     [CUT_TABLE_META] = "meta",
@@ -56,22 +60,9 @@ static void put_meta(struct replica *r, struct kv_txn *txn)
     buf_done(&value);
 }
 
-/* From where one partition must tell again what a foreign outbox held. */
-struct rewind {
-    bool needed;
-    uint64_t since_cut;
-    uint32_t since_totals;
-};
-
-static bool outbox_head(struct span value, uint16_t *out_partition, uint64_t *out_since_cut,
-                        uint32_t *out_since_totals)
+static struct span outbox_message(struct span value, size_t head_bytes)
 {
-    if (value.length < OUTBOX_HEAD_BYTES)
-        return false;
-    *out_partition = bytes_load_u16(value.data);
-    *out_since_cut = bytes_load_u64(value.data + 2);
-    *out_since_totals = bytes_load_u32(value.data + 10);
-    return true;
+    return span_of(value.data + head_bytes, value.length - head_bytes);
 }
 
 static struct part *find_part(struct replica *r, uint16_t partition)
@@ -83,31 +74,37 @@ static struct part *find_part(struct replica *r, uint16_t partition)
     return NULL;
 }
 
-/* Empties a foreign outbox, remembering what it held: those partials speak in another's name, and
- * that other may be gone. */
-static enum err empty_outbox(struct replica *r, struct kv_txn *txn, struct rewind *rewinds)
+/* What a foreign outbox holds is told in our own name: whose it was may be gone, and minutes that
+ * were retired since are nowhere else. Of partitions that are not ours others have the copy. */
+static enum err sign_outbox(struct replica *r, struct kv_txn *txn, size_t head_bytes)
 {
     uint8_t key[8] = {0};
     struct span found, value;
-    while (kv_seek(txn, CUT_TABLE_OUTBOX, span_of(key, sizeof(key)), &found, &value)) {
-        uint16_t partition;
-        uint64_t since_cut;
-        uint32_t since_totals;
-        if (found.length != sizeof(key) ||
-            !outbox_head(value, &partition, &since_cut, &since_totals))
-            return ERR_KV_CORRUPT;
-        memcpy(key, found.data, sizeof(key));
-        struct part *p = find_part(r, partition);
-        if (p != NULL) {
-            struct rewind *w = &rewinds[p->index];
-            w->since_cut = w->needed ? base_min_u64(w->since_cut, since_cut) : since_cut;
-            if (!w->needed || since_totals < w->since_totals)
-                w->since_totals = since_totals;
-            w->needed = true;
+    struct buf signed_ = {0};
+    enum err err = ERR_OK;
+    while (err == ERR_OK &&
+           kv_seek(txn, CUT_TABLE_OUTBOX, span_of(key, sizeof(key)), &found, &value)) {
+        if (found.length != sizeof(key) || value.length < head_bytes) {
+            err = ERR_KV_CORRUPT;
+            break;
         }
-        kv_del(txn, CUT_TABLE_OUTBOX, span_of(key, sizeof(key)));
+        memcpy(key, found.data, sizeof(key));
+        uint16_t partition = bytes_load_u16(value.data);
+        if (find_part(r, partition) == NULL) {
+            kv_del(txn, CUT_TABLE_OUTBOX, span_of(key, sizeof(key)));
+        } else if (partial_resign(&r->scratch, outbox_message(value, head_bytes), r->who.replica,
+                                  r->who.store_id) != ERR_OK) {
+            err = ERR_KV_CORRUPT;
+        } else {
+            buf_clear(&signed_);
+            buf_put_u16(&signed_, partition);
+            buf_put(&signed_, r->scratch.data, r->scratch.length);
+            kv_put(txn, CUT_TABLE_OUTBOX, span_of(key, sizeof(key)), buf_span(&signed_));
+        }
+        bytes_store_u64(key, bytes_load_u64(key) + 1);
     }
-    return ERR_OK;
+    buf_done(&signed_);
+    return err;
 }
 
 static enum err load_state(struct replica *r, struct kv_txn *txn, struct part *p)
@@ -125,25 +122,6 @@ static enum err load_state(struct replica *r, struct kv_txn *txn, struct part *p
                                            .partition = p->fold->options.partition,
                                            .seq = p->position.seq});
     return ERR_OK;
-}
-
-static void rewind_state(struct kv_txn *txn, struct part *p, const struct rewind *w)
-{
-    struct fold *f = p->fold;
-    if (!w->needed || f->cut == 0)
-        return;
-    f->partial_cut = base_min_u64(f->partial_cut, w->since_cut);
-    /* Retired minutes can be told no more: their tables are gone. */
-    uint32_t totals = w->since_totals > f->retired_below ? w->since_totals : f->retired_below;
-    totals = totals > f->totals_first ? totals : f->totals_first;
-    if (totals < f->totals_next)
-        f->totals_next = totals;
-    uint8_t key[2];
-    struct buf value = {0};
-    cut_state_key(key, f->options.partition);
-    fold_state_write(&value, f, &p->position);
-    kv_put(txn, CUT_TABLE_STATE, span_of(key, sizeof(key)), buf_span(&value));
-    buf_done(&value);
 }
 
 static enum err load_redo(struct kv_txn *txn, struct part *p)
@@ -192,34 +170,34 @@ static enum err load_outbox(struct replica *r, struct kv_txn *txn)
 }
 
 /* In one write transaction: whose store is this, and what does it hold? */
-static enum err load(struct replica *r, struct kv_txn *txn, struct rewind *rewinds,
-                     struct replica_note *note)
+static enum err load(struct replica *r, struct kv_txn *txn, struct replica_note *note)
 {
     struct span value, restored;
     bool is_new = !kv_get(txn, CUT_TABLE_META, meta_key(), &value);
     bool is_ours = false;
+    size_t head_bytes = OUTBOX_HEAD_BYTES;
     if (!is_new) {
         struct reader m = reader_of(value);
         uint8_t version = reader_u8(&m);
         r->who.store_id = reader_u64(&m);
         struct span replica = reader_block(&m, LIMIT_READER_NAME_BYTES);
-        if (!reader_at_end(&m) || version != META_VERSION)
+        if (!reader_at_end(&m) || (version != META_VERSION && version != META_VERSION_1))
             return ERR_KV_CORRUPT;
-        is_ours = span_equal(replica, span_of_text(r->who.replica)) &&
+        if (version == META_VERSION_1)
+            head_bytes = OUTBOX_1_HEAD_BYTES;
+        is_ours = version == META_VERSION && span_equal(replica, span_of_text(r->who.replica)) &&
                   !kv_get(txn, CUT_TABLE_META, restored_key(), &restored);
     }
     enum err err = ERR_OK;
     if (!is_ours) {
         put_meta(r, txn);
-        err = empty_outbox(r, txn, rewinds);
+        err = sign_outbox(r, txn, head_bytes);
         *note = (struct replica_note){.kind = is_new ? REPLICA_NEW_STORE : REPLICA_ADOPTED_STORE,
                                       .store_id = r->who.store_id};
     }
     for (uint32_t i = 0; i < r->options.partition_count && err == ERR_OK; i++) {
         struct part *p = &r->parts[i];
         err = load_state(r, txn, p);
-        if (err == ERR_OK)
-            rewind_state(txn, p, &rewinds[i]);
         if (err == ERR_OK)
             err = load_redo(txn, p);
     }
@@ -232,10 +210,8 @@ enum err replica_store_load(struct replica *r)
     enum err err = kv_begin(r->options.kv, true, &txn);
     if (err != ERR_OK)
         return err;
-    struct rewind *rewinds = base_zalloc(r->options.partition_count, sizeof(*rewinds));
     struct replica_note note = {.kind = REPLICA_LOADED};
-    err = load(r, txn, rewinds, &note);
-    free(rewinds);
+    err = load(r, txn, &note);
     if (err != ERR_OK) {
         (void)kv_abort(&txn);
         return err;
@@ -266,8 +242,6 @@ static void put_cut(struct replica *r, struct kv_txn *txn, const struct cut *c, 
         bytes_store_u64(key, first_id + i);
         buf_clear(&r->scratch);
         buf_put_u16(&r->scratch, c->partition);
-        buf_put_u64(&r->scratch, c->since_cut);
-        buf_put_u32(&r->scratch, c->since_totals);
         buf_put(&r->scratch, c->partials.items[i].data, c->partials.items[i].length);
         kv_put(txn, CUT_TABLE_OUTBOX, span_of(key, sizeof(key)), buf_span(&r->scratch));
     }
@@ -390,14 +364,14 @@ enum err replica_store_outbox(struct replica *r, struct kv_txn *txn, uint64_t id
     (void)r;
     uint8_t key[8];
     struct span value;
-    uint64_t since_cut;
-    uint32_t since_totals;
     bytes_store_u64(key, id);
     if (!kv_get(txn, CUT_TABLE_OUTBOX, span_of(key, sizeof(key)), &value))
         return ERR_NOT_FOUND;
-    if (!outbox_head(value, out_partition, &since_cut, &since_totals))
+    if (value.length < OUTBOX_HEAD_BYTES)
         return ERR_KV_CORRUPT;
+    struct span message = outbox_message(value, OUTBOX_HEAD_BYTES);
+    *out_partition = bytes_load_u16(value.data);
     buf_clear(out);
-    buf_put(out, value.data + OUTBOX_HEAD_BYTES, value.length - OUTBOX_HEAD_BYTES);
+    buf_put(out, message.data, message.length);
     return ERR_OK;
 }

@@ -69,8 +69,6 @@ void cut_make(struct fold *f, const struct cut_request *request, struct cut *out
     CHECK(f->books.folded == f->books.counted + f->books.duplicate + f->books.carried);
     CHECK(f->cut < UINT64_MAX);
     out->partition = f->options.partition;
-    out->since_cut = f->partial_cut;
-    out->since_totals = f->totals_next;
     f->cut++;
     put_redo(f, out);
     if (request->by_stream) {

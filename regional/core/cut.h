@@ -23,10 +23,7 @@ struct cut {
     struct cut_put *puts; /* redo values and the state */
     uint32_t put_count, put_capacity;
     struct announce_messages partials; /* for the outbox */
-    /* From where a store must tell again if these partials never leave it. */
-    uint64_t since_cut;
-    uint32_t since_totals;
-    uint32_t retired_below; /* redo values of minutes below may go */
+    uint32_t retired_below;            /* redo values of minutes below may go */
 };
 
 struct cut_request {

@@ -130,6 +130,11 @@ static bool see_to(struct sim_world *w, uint32_t region, uint32_t partition)
             order->placed |= order->said_ms != 0 && applied(f, &order->message);
         }
     }
+    /* Who has it may be down, and the stream may have lost it: its number stays taken. */
+    for (uint32_t n = 0; n < o->order_count[partition]; n++) {
+        if (o->orders[partition][n].placed)
+            highest = base_max_u64(highest, o->orders[partition][n].message.number + 1);
+    }
     bool well = true;
     for (uint32_t n = 0; n < o->order_count[partition]; n++) {
         struct order *order = &o->orders[partition][n];

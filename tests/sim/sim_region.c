@@ -89,8 +89,8 @@ static bool is_sound(const struct sim_replica *r)
         return false;
     struct replica_view view;
     replica_view(r->replica, &view);
-    /* An old backup that has not read its streams yet may lack what no edge holds any more, and not
-     * know it: nobody copies such a store (docs/OPERATING.md). */
+    /* An old backup, or a copy, that has not read its streams yet may lack what no edge holds any
+     * more, and not know it: nobody copies such a store (docs/OPERATING.md). */
     return view.parts_stopped == 0 && (view.ready || !r->behind);
 }
 
@@ -117,7 +117,7 @@ void sim_region_rebuild(struct sim_replica *r, uint64_t down_ms)
     if (replica_mark_restored(r->process.kv) != ERR_OK)
         sim_violation(w, "opens", "%s cannot be marked as restored", r->process.name);
     r->rescue_ms = SIM_NEVER;
-    r->behind = false;
+    r->behind = true;
     w->servers[r->region].replaced = true;
     sim_process_down(&r->process, down_ms);
 }

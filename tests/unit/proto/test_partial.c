@@ -402,3 +402,38 @@ Test(partial, equal_content_of_two_replicas_has_one_message_id_and_other_content
     cr_assert_str_neq(one, other);
     content_done(&c);
 }
+
+Test(partial, content_in_another_name_is_what_that_speaker_would_have_written)
+{
+    struct content c = a_partial(5, 10, 2, 3, 2);
+    struct buf message = {0}, due = {0}, signed_ = {0};
+    struct partial twin = c.p;
+    (void)snprintf(twin.replica, sizeof(twin.replica), "a-longer-name");
+    twin.store_id = 77;
+    partial_write(&message, &c.p);
+    partial_write(&due, &twin);
+
+    cr_assert_eq(partial_resign(&signed_, buf_span(&message), "a-longer-name", 77), ERR_OK);
+    cr_assert(span_equal(buf_span(&signed_), buf_span(&due)));
+    message.data[message.length - 1] ^= 1;
+    cr_assert_eq(partial_resign(&signed_, buf_span(&message), "other", 1), ERR_CHECKSUM);
+    message.length = 3;
+    cr_assert_eq(partial_resign(&signed_, buf_span(&message), "other", 1), ERR_TRUNCATED);
+    content_done(&c);
+    buf_done(&message);
+    buf_done(&due);
+    buf_done(&signed_);
+}
+
+Test(partial, what_has_no_names_at_its_head_is_signed_by_nobody)
+{
+    struct buf message = {0}, signed_ = {0};
+    wire_begin(&message, PARTIAL_MAGIC, PARTIAL_VERSION);
+    wire_put_array(&message, 2);
+    wire_put_text(&message, "us");
+    wire_put_text(&message, "fold-a");
+    wire_seal(&message);
+    cr_assert_neq(partial_resign(&signed_, buf_span(&message), "other", 1), ERR_OK);
+    buf_done(&message);
+    buf_done(&signed_);
+}

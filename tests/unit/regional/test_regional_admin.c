@@ -187,12 +187,29 @@ Test(regional_admin, a_new_replica_begins_with_a_copy_of_a_running_peer)
     (void)snprintf(path, sizeof(path), "%s/r2", s.folder);
     (void)snprintf(busy, sizeof(busy), "%s/r2.restore", s.folder);
 
+    regional_admin_show(s.admin, s.node.replica);
     cr_assert_eq(regional_admin_restore(s.url, path, 64 << 20), ERR_OK);
 
     cr_assert_neq(access(busy, F_OK), 0, "nothing is left over");
     expect_restored(&s, path);
     cr_assert_eq(regional_admin_restore(s.url, path, 64 << 20), ERR_CONFIG,
                  "a store that is there is never replaced");
+    shop_done(&s);
+}
+
+Test(regional_admin, a_peer_that_has_not_caught_up_gives_no_copy_unless_it_is_told_to)
+{
+    struct shop s;
+    char path[128];
+    given_shop(&s);
+    (void)snprintf(path, sizeof(path), "%s/r2", s.folder);
+
+    expect(&s, "/v1/store-copy", " 503 ");
+    expect(&s, "/v1/store-copy", "has not caught up");
+    cr_assert_neq(regional_admin_restore(s.url, path, 64 << 20), ERR_OK);
+    cr_assert_neq(access(path, F_OK), 0);
+
+    expect(&s, "/v1/store-copy?unready=1", " 200 ");
     shop_done(&s);
 }
 
