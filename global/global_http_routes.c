@@ -4,6 +4,7 @@
 
 #include "common/run/log.h"
 #include "common/run/log_line.h"
+#include "global/global_page.h"
 #include "proto/stats_rows.h"
 
 #include <stdio.h>
@@ -289,7 +290,9 @@ void global_http_on_request(void *context, struct h2_request *r)
     const struct route *route = routes;
     while (route < routes + countof(routes) && strcmp(route->path, r->path) != 0)
         route++;
-    if (route == routes + countof(routes)) {
+    const struct global_page_file *file =
+        route < routes + countof(routes) ? NULL : global_page_find(r->path);
+    if (route == routes + countof(routes) && file == NULL) {
         global_http_refuse(
             &v, 404, "not_found", "Not found",
             "Known here are /v1/stats, /v1/watermarks, /v1/top, /v1/ads and /v1/balance.");
@@ -299,6 +302,10 @@ void global_http_on_request(void *context, struct h2_request *r)
         global_http_refuse_with(&v, 405, "method_not_allowed", "Method not allowed",
                                 "This resource answers GET and HEAD.",
                                 (struct h2_header){"allow", "GET, HEAD"});
+        return;
+    }
+    if (file != NULL) {
+        global_page_answer(r, file);
         return;
     }
     if (tokens == NULL) {

@@ -191,6 +191,26 @@ setup_with_root() {
     }
 }
 
+# What npm brings, held against the lock files: uPlot for the page, and what its test drives a browser with.
+setup_page() {
+    local from folder
+    command -v npm >/dev/null || die "npm is missing: the page stays without charts"
+    for from in global/page tests/page; do
+        folder=$deps/page
+        [ $from = global/page ] || folder=$deps/page-test
+        mkdir -p "$folder"
+        cp $from/package.json $from/package-lock.json "$folder"
+        (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund >"$deps/npm.log" 2>&1) || {
+            tail -n 3 "$deps/npm.log" >&2
+            die "npm cannot fetch $from: is there a network? (whole story: .deps/npm.log)"
+        }
+    done
+    touch "$deps/page/$(sha256sum global/page/package-lock.json | cut -d' ' -f1)"
+    for folder in build/*/; do # so that the next build finds the charts
+        [ ! -f "$folder/CMakeCache.txt" ] || cmake "$folder" >/dev/null
+    done
+}
+
 # setup GROUP...: makes sure that the packages of these groups and nats-server are there.
 setup() {
     setup_environment

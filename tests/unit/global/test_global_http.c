@@ -235,7 +235,7 @@ Test(global_http, every_bad_query_is_told_what_is_wrong)
 
 Test(global_http, wrong_paths_and_methods_are_named)
 {
-    expect_problem(get("/"), 404, "not_found", "/v1/stats");
+    expect_problem(get("/page"), 404, "not_found", "/v1/stats");
     expect_problem(get("/v1/stats/"), 404, "not_found", "/v1/stats");
     expect_problem(get("/v1/clicks"), 404, "not_found", "/v1/stats");
     struct h2_probe_answer *a = h2_probe_one(probe, "POST", "/v1/stats", NULL, span_of_text("{}"));

@@ -1,0 +1,47 @@
+# The page of tributary-global: its files and uPlot's become one C file. uPlot is fetched by npm when the tree is
+# configured, held against the lock file's checksums, and kept in .deps/page; without npm or a network the page has no
+# charts and says so. TRIBUTARY_PAGE_CHARTS: the folder of an unpacked uPlot instead, or OFF for none.
+set(TRIBUTARY_PAGE_CHARTS "" CACHE STRING "folder of uPlot; empty: fetched by npm; OFF: none")
+
+# Sets `out` to the folder of uPlot, or to "".
+function(tributary_page_charts out)
+    set(${out} "" PARENT_SCOPE)
+    if(TRIBUTARY_PAGE_CHARTS STREQUAL "OFF")
+        return()
+    endif()
+    if(TRIBUTARY_PAGE_CHARTS)
+        set(${out} ${TRIBUTARY_PAGE_CHARTS} PARENT_SCOPE)
+        return()
+    endif()
+    set(page ${CMAKE_SOURCE_DIR}/global/page)
+    set(kept ${CMAKE_SOURCE_DIR}/.deps/page)
+    file(SHA256 ${page}/package-lock.json wanted)
+    set(stamp ${kept}/${wanted})
+    if(NOT EXISTS ${stamp})
+        find_program(NPM npm)
+        if(NPM)
+            file(MAKE_DIRECTORY ${kept})
+            file(COPY ${page}/package.json ${page}/package-lock.json DESTINATION ${kept})
+            execute_process(COMMAND ${NPM} ci --ignore-scripts --no-audit --no-fund --fetch-retries=1 --fetch-timeout=20000
+                WORKING_DIRECTORY ${kept} TIMEOUT 60 RESULT_VARIABLE failed OUTPUT_QUIET ERROR_QUIET)
+        endif()
+        if(NOT NPM OR NOT failed EQUAL 0)
+            message(STATUS "The page will have no charts: uPlot cannot be fetched (npm, a network). `./dev setup page` tries again.")
+            return()
+        endif()
+        file(TOUCH ${stamp})
+    endif()
+    set(${out} ${kept}/node_modules/uplot PARENT_SCOPE)
+endfunction()
+
+function(tributary_page target)
+    tributary_page_charts(charts)
+    set(made ${CMAKE_BINARY_DIR}/global_page_files.c)
+    set(page ${CMAKE_SOURCE_DIR}/global/page)
+    find_program(PYTHON3 python3 REQUIRED)
+    file(GLOB files CONFIGURE_DEPENDS ${page}/*.html ${page}/*.css ${page}/*.js ${page}/*.svg)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${page}/package-lock.json)
+    add_custom_command(OUTPUT ${made} COMMAND ${PYTHON3} ${page}/embed.py ${made} ${page} ${charts}
+        DEPENDS ${page}/embed.py ${files} VERBATIM)
+    target_sources(${target} PRIVATE ${made})
+endfunction()
