@@ -197,8 +197,8 @@ bool page_next(struct page_cursor *c, struct page_entry *out)
     uint8_t what = reader_u8(&c->bytes);
     e.counted = reader_varint(&c->bytes);
     e.has_sketch = (what & WHAT_SKETCH) != 0;
-    if (what & WHAT_GENERATION)
-        e.generation = (uint32_t)reader_varint(&c->bytes);
+    uint64_t generation = what & WHAT_GENERATION ? reader_varint(&c->bytes) : 0;
+    e.generation = (uint32_t)generation;
     if (what & WHAT_DUPLICATE)
         e.duplicate = reader_varint(&c->bytes);
     if (what & WHAT_LATE)
@@ -206,7 +206,8 @@ bool page_next(struct page_cursor *c, struct page_entry *out)
     for (unsigned i = 0; i < PARTIAL_FLAG_SLOTS; i++)
         if (what & (WHAT_FLAG << i))
             e.flagged[i] = reader_varint(&c->bytes);
-    if (c->bytes.failed || e.minute >= PAGE_MINUTES || (int)e.minute <= c->last_minute)
+    if (c->bytes.failed || e.minute >= PAGE_MINUTES || (int)e.minute <= c->last_minute ||
+        generation > UINT32_MAX)
         return bad_end(c);
     c->last_minute = e.minute;
     c->rows_left--;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * fuzz_seeds FOLDER: writes corpus seeds of the wire formats into FOLDER/<what>/; always the same
  * bytes. */
+#include "tests/fuzz/fuzz_seeds.h"
 #include "edge/core/spool_record.h"
 #include "proto/control.h"
 #include "proto/floor.h"
@@ -13,7 +14,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-static void save(const char *folder, const char *what, const char *name, const struct buf *bytes)
+void fuzz_seeds_save(const char *folder, const char *what, const char *name,
+                     const struct buf *bytes)
 {
     char path[4096];
     (void)snprintf(path, sizeof(path), "%s/%s", folder, what);
@@ -30,15 +32,15 @@ static void save_packed(const char *folder, const char *what, const char *name,
 {
     char raw_name[64];
     struct buf raw = {0};
-    save(folder, what, name, message);
+    fuzz_seeds_save(folder, what, name, message);
     (void)snprintf(raw_name, sizeof(raw_name), "%s.raw", name);
     fuzz_unpack_bins(buf_span(message), &raw);
     if (!span_equal(buf_span(&raw), buf_span(message)))
-        save(folder, what, raw_name, &raw);
+        fuzz_seeds_save(folder, what, raw_name, &raw);
     buf_done(&raw);
 }
 
-static struct click click_number(uint32_t i)
+struct click fuzz_seeds_click(uint32_t i)
 {
     static const char *const ads[] = {"ad-1", "ad-2", "ad-\xc3\xa9"};
     static const char *const users[] = {"u-1", "u-2", "u-3", "u-4", "u-5"};
@@ -63,14 +65,14 @@ static struct click click_number(uint32_t i)
 static void save_clicks(const char *folder, struct buf *b)
 {
     for (uint32_t i = 0; i < 5; i++) {
-        struct click c = click_number(i);
+        struct click c = fuzz_seeds_click(i);
         click_put(b, &c);
     }
-    save(folder, "click", "rows", b);
+    fuzz_seeds_save(folder, "click", "rows", b);
     buf_clear(b);
     struct click least = {.ad_id = span_of_text("a"), .user_id = span_of_text("u")};
     click_put(b, &least);
-    save(folder, "click", "least", b);
+    fuzz_seeds_save(folder, "click", "least", b);
 }
 
 /* As fuzz_spool_record reads them: length and bytes of the key, then the value without checksum. */
@@ -81,7 +83,7 @@ static void save_spool(const char *folder, struct buf *b)
     struct spool_key key = spool_line_key(&line);
     struct buf value = {0}, rows = {0};
     for (unsigned i = 0; i < 2; i++) {
-        struct click c = click_number(i);
+        struct click c = fuzz_seeds_click(i);
         click_put(&rows, &c);
     }
     struct spool_batch batch = {
@@ -95,7 +97,7 @@ static void save_spool(const char *folder, struct buf *b)
         buf_put_u8(b, (uint8_t)key.length);
         buf_put(b, key.bytes, key.length);
         buf_put(b, value.data + 8, value.length - 8);
-        save(folder, "spool_record", i == 0 ? "line" : "batch", b);
+        fuzz_seeds_save(folder, "spool_record", i == 0 ? "line" : "batch", b);
     }
     buf_done(&value);
     buf_done(&rows);
@@ -105,7 +107,7 @@ static void save_segments(const char *folder, struct buf *b)
 {
     struct click clicks[20];
     for (uint32_t i = 0; i < countof(clicks); i++)
-        clicks[i] = click_number(i);
+        clicks[i] = fuzz_seeds_click(i);
     struct segment_head head = {
         .edge = "us-e1",
         .region = "us",
@@ -186,14 +188,14 @@ static void save_small(const char *folder, struct buf *b)
                                    .line_count = countof(lines),
                                    .lines = lines};
     floor_write(b, &floors);
-    save(folder, "floor", "two_lines", b);
+    fuzz_seeds_save(folder, "floor", "two_lines", b);
     floors.line_count = 0;
     floor_write(b, &floors);
-    save(folder, "floor", "no_line", b);
+    fuzz_seeds_save(folder, "floor", "no_line", b);
 
     buf_clear(b);
     tick_write(b);
-    save(folder, "control", "tick", b);
+    fuzz_seeds_save(folder, "control", "tick", b);
     for (unsigned kind = CONTROL_ENROL; kind <= CONTROL_WRITE_OFF; kind++) {
         static const char *const names[] = {"", "enrol", "retire", "write_off"};
         struct control_message m = {.number = kind,
@@ -203,7 +205,7 @@ static void save_small(const char *folder, struct buf *b)
                                     .epoch = kind == CONTROL_WRITE_OFF ? 77 : 0};
         buf_clear(b);
         control_write(b, &m);
-        save(folder, "control", names[kind], b);
+        fuzz_seeds_save(folder, "control", names[kind], b);
     }
 
     struct want_message *want = base_zalloc(1, sizeof(*want));
@@ -217,7 +219,7 @@ static void save_small(const char *folder, struct buf *b)
     want->names[0] = 9;
     buf_clear(b);
     want_write(b, want);
-    save(folder, "want", "minutes_and_names", b);
+    fuzz_seeds_save(folder, "want", "minutes_and_names", b);
     free(want);
 }
 
@@ -236,6 +238,7 @@ int main(int argc, char **argv)
     save_partials(argv[1], &b);
     buf_clear(&b);
     save_small(argv[1], &b);
+    fuzz_seeds_stores(argv[1]);
     buf_done(&b);
     return 0;
 }

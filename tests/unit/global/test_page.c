@@ -171,3 +171,23 @@ Test(page, rows_out_of_order_or_twice_are_refused)
     buf_done(&one);
     buf_done(&two);
 }
+
+Test(page, a_generation_that_no_row_can_have_is_refused)
+{
+    struct page p = {0}, back = {0};
+    struct buf bytes = {0}, longer = {0};
+    bool made;
+    page_at(&p, 1, 2, 30, &made)->generation = UINT32_MAX;
+    page_put(&p, &bytes);
+    cr_assert_eq(page_read(&back, buf_span(&bytes)), ERR_OK);
+    cr_assert_eq(back.entries[0].generation, UINT32_MAX);
+
+    buf_put(&longer, bytes.data, bytes.length - 5);
+    buf_put_varint(&longer, (uint64_t)UINT32_MAX + 1);
+    cr_assert_eq(page_read(&back, buf_span(&longer)), ERR_FORMAT);
+    cr_assert_eq(back.count, 0);
+    buf_done(&bytes);
+    buf_done(&longer);
+    page_done(&p);
+    page_done(&back);
+}
