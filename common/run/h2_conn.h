@@ -31,6 +31,8 @@
 /* The slowest body that is still waited for, after the stall time-out. */
 #define H2_BODY_BYTES_PER_S_MIN 16384
 #define H2_LINGER_MS            1000
+/* What the kernel may hold for a client before an answer in pieces waits for it. */
+#define H2_PIECES_BEHIND_MAX 16384
 /* Ended streams kept for the next requests, with their buffers where these are small. None under
  * AddressSanitizer, which should see every use after the end. */
 #ifdef __SANITIZE_ADDRESS__
@@ -68,7 +70,10 @@ struct h2_stream {
     int32_t id;
     enum h2_refusal refusal;
     bool headers_ended, delivered, answered, request_ended, upload_ended, is_head;
-    uint32_t retry_after_s; /* 0: as the refusal has it */
+    bool in_pieces, pieces_ended;       /* an answer by h2_respond_begin; by h2_respond_end */
+    bool deferred;                      /* nghttp2 was told to wait for the next piece */
+    void (*gone)(struct h2_request *r); /* of an answer in pieces */
+    uint32_t retry_after_s;             /* 0: as the refusal has it */
     uint64_t begun_ms, progress_ms;
     uint64_t answered_ms; /* when the whole answer had been sent; 0: not yet */
     size_t discarded;     /* bytes of a body that came after its answer */
@@ -101,6 +106,8 @@ struct h2_protocol {
     /* Head and body (stream->answer) of an answer; the body goes out by `send`. */
     void (*submit)(struct h2_stream *stream, unsigned status, const struct h2_header *headers,
                    size_t header_count);
+    /* Of an answer in pieces: there is more in stream->answer, or it has ended. */
+    void (*more)(struct h2_stream *stream);
     /* The stream is going: its protocol may not know it any more. */
     void (*forget)(struct h2_stream *stream);
     void (*sweep)(struct h2_conn *c, uint64_t now_ms); /* time-outs of its streams */
@@ -229,10 +236,19 @@ struct h2_stream *h2_stream_new(struct h2_conn *c, int32_t id);
 void h2_stream_drop_body(struct h2_stream *stream);
 /* No user information in :authority, and a Host that says the same (RFC 9113, 8.3.1). */
 bool h2_stream_has_one_authority(const struct h2_stream *stream);
+/* All of stream->answer has been sent. */
+void h2_stream_sent_all(struct h2_stream *stream);
+/* An answer in pieces that waits for its next one: nobody is slow. */
+static inline bool h2_stream_rests(const struct h2_stream *stream)
+{
+    return stream->in_pieces && !stream->pieces_ended && stream->answer.length == 0;
+}
 /* The peer will not get an answer any more. */
 void h2_stream_abandon(struct h2_stream *stream);
 void h2_stream_free(struct h2_stream *stream);
 void h2_stream_free_spares(struct h2_server *s);
+/* Drain: answers in pieces would go on for ever. */
+void h2_conn_end_pieces(struct h2_conn *c);
 /* The connection is going: requests without an answer are cancelled, the others freed. */
 void h2_conn_drop_streams(struct h2_conn *c);
 

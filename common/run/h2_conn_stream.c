@@ -170,7 +170,7 @@ void h2_conn_sweep_streams(struct h2_conn *c, uint64_t now_ms)
         } else if (stream->answered_ms != 0) {
             if (now_ms - stream->answered_ms >= H2_LINGER_MS)
                 end_upload(stream);
-        } else if (stream->answered &&
+        } else if (stream->answered && !h2_stream_rests(stream) &&
                    now_ms - stream->progress_ms >= stream->server->options.stall_timeout_ms) {
             /* the peer gives no window for its answer */
             H2_COUNT(c->server, stalled_total, 1);

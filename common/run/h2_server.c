@@ -228,6 +228,8 @@ static void on_sweep(uv_timer_t *sweep)
     bool last = s->draining && s->drain_began_ms + DRAIN_GRACE_MS <= now_ms;
 
     for (struct h2_conn *c = s->conns; c != NULL; c = c->next) {
+        if (s->draining)
+            h2_conn_end_pieces(c);
         if (last)
             h2_conn_goaway(c);
         h2_conn_sweep(c, now_ms);

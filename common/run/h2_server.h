@@ -51,6 +51,19 @@ bool h2_header_repeated(const struct h2_request *r, const char *name);
 /* Answers and ends the request. Body is copied. Adds content-length and date; adds nothing else. */
 void h2_respond(struct h2_request *r, unsigned status, const struct h2_header *headers,
                 size_t header_count, struct span body);
+/* An answer of no known length, in pieces, e.g. events. From begin on the request lives until
+ * h2_respond_end, or until `gone` has run: the client left, its connection died, or the server
+ * drains (which ends the answer). In `gone` nothing may be called with r, and after it r is no
+ * more. False: nobody waits for pieces (HEAD, or a client that has left); the request has ended and
+ * `gone` will not run. */
+bool WARN_UNUSED h2_respond_begin(struct h2_request *r, unsigned status,
+                                  const struct h2_header *headers, size_t header_count,
+                                  void (*gone)(struct h2_request *r));
+/* Copies and sends a piece, if all before it are on their way. False: the client is slow, and
+ * nothing was taken; come again, with what is newest then. So a client never has a queue here. One
+ * that takes nothing for the stall time-out is gone. */
+bool WARN_UNUSED h2_respond_write(struct h2_request *r, struct span piece);
+void h2_respond_end(struct h2_request *r);
 /* Writes the members of an RFC 9457 document, open at its end: the caller may add members and puts
  * the brace. */
 void h2_problem_begin(struct buf *out, unsigned status, const char *token, const char *title,

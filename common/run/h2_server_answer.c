@@ -5,6 +5,9 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
+
+#include <linux/sockios.h>
 
 /* Most names differ in their first byte: that spares nearly all calls. */
 static bool same_name(const char *a, const char *b)
@@ -29,17 +32,15 @@ bool h2_header_repeated(const struct h2_request *r, const char *name)
     return seen > 1;
 }
 
-void h2_respond(struct h2_request *r, unsigned status, const struct h2_header *headers,
-                size_t header_count, struct span body)
+/* Head and first bytes. False: the client has gone, and the request with it. */
+static bool begin(struct h2_stream *stream, unsigned status, const struct h2_header *headers,
+                  size_t header_count, struct span body)
 {
-    struct h2_stream *stream = container_of(r, struct h2_stream, request);
     CHECK(stream->delivered && !stream->answered);
-
     stream->answered = true;
-    if (stream->conn ==
-        NULL) { /* the client has gone; this was the last that knew of the request */
+    if (stream->conn == NULL) { /* this was the last that knew of the request */
         h2_stream_free(stream);
-        return;
+        return false;
     }
     buf_put(&stream->answer, body.data, body.length);
     h2_stream_drop_body(stream);
@@ -47,6 +48,61 @@ void h2_respond(struct h2_request *r, unsigned status, const struct h2_header *h
     stream->conn->answer_bytes += stream->answer.length;
     H2_COUNT(stream->server, responses_total, 1);
     stream->conn->protocol->submit(stream, status, headers, header_count);
+    h2_conn_mark(stream->conn);
+    return true;
+}
+
+void h2_respond(struct h2_request *r, unsigned status, const struct h2_header *headers,
+                size_t header_count, struct span body)
+{
+    (void)begin(container_of(r, struct h2_stream, request), status, headers, header_count, body);
+}
+
+/* -- in pieces ----------------------------------------------------------------------------- */
+
+bool h2_respond_begin(struct h2_request *r, unsigned status, const struct h2_header *headers,
+                      size_t header_count, void (*gone)(struct h2_request *r))
+{
+    struct h2_stream *stream = container_of(r, struct h2_stream, request);
+    bool is_head = stream->is_head; /* the stream may be no more below */
+    stream->in_pieces = true;
+    stream->pieces_ended = is_head;
+    stream->gone = gone;
+    return begin(stream, status, headers, header_count, (struct span){NULL, 0}) && !is_head;
+}
+
+/* What the client has not taken from the kernel yet. */
+static size_t bytes_behind(const struct h2_conn *c)
+{
+    uv_os_fd_t file;
+    int bytes = 0;
+    if (uv_fileno((const uv_handle_t *)&c->tcp, &file) != 0 || ioctl(file, SIOCOUTQ, &bytes) != 0)
+        return 0;
+    return (size_t)bytes;
+}
+
+bool h2_respond_write(struct h2_request *r, struct span piece)
+{
+    struct h2_stream *stream = container_of(r, struct h2_stream, request);
+    CHECK(stream->in_pieces && !stream->pieces_ended && stream->conn != NULL);
+    if (stream->answer.length > 0 || stream->conn->writing ||
+        bytes_behind(stream->conn) > H2_PIECES_BEHIND_MAX)
+        return false;
+    buf_put(&stream->answer, piece.data, piece.length);
+    stream->conn->answer_bytes += piece.length;
+    stream->progress_ms = uv_now(stream->server->options.loop);
+    stream->conn->protocol->more(stream);
+    h2_conn_mark(stream->conn);
+    return true;
+}
+
+void h2_respond_end(struct h2_request *r)
+{
+    struct h2_stream *stream = container_of(r, struct h2_stream, request);
+    CHECK(stream->in_pieces && !stream->pieces_ended && stream->conn != NULL);
+    stream->pieces_ended = true;
+    stream->progress_ms = uv_now(stream->server->options.loop);
+    stream->conn->protocol->more(stream);
     h2_conn_mark(stream->conn);
 }
 

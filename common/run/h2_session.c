@@ -69,14 +69,22 @@ static ssize_t on_read_answer(nghttp2_session *session, int32_t stream_id, uint8
     struct h2_stream *stream = source->ptr;
     size_t left = stream->answer.length - stream->answer_sent;
     size_t length = base_min_u64(size, left);
+    bool goes_on = stream->in_pieces && !stream->pieces_ended;
     (void)session;
     (void)stream_id;
     (void)user_data;
 
-    memcpy(out, stream->answer.data + stream->answer_sent, length);
+    if (goes_on && left == 0) {
+        stream->deferred = true;
+        return NGHTTP2_ERR_DEFERRED;
+    }
+    if (length > 0)
+        memcpy(out, stream->answer.data + stream->answer_sent, length);
     stream->answer_sent += length;
     stream->progress_ms = uv_now(stream->server->options.loop);
-    if (length == left)
+    if (length == left && stream->in_pieces)
+        h2_stream_sent_all(stream);
+    if (length == left && !goes_on)
         *data_flags |= NGHTTP2_DATA_FLAG_EOF;
     return (ssize_t)length;
 }
@@ -114,17 +122,26 @@ static void submit(struct h2_stream *stream, unsigned status, const struct h2_he
     fields[count++] = field(":status", digits(status_text + sizeof(status_text) - 1, status));
     for (size_t i = 0; i < header_count; i++)
         fields[count++] = field(headers[i].name, headers[i].value);
-    if (status != 204 && status != 304) /* a 304 would have to name the length of the 200 */
+    if (status != 204 && status != 304 &&
+        !stream->in_pieces) /* a 304 would have to name the length of the 200 */
         fields[count++] = field(
             "content-length", digits(length_text + sizeof(length_text) - 1, stream->answer.length));
     fields[count++] = field("date", h2_server_date(c->server));
 
-    bool with_body = !stream->is_head && stream->answer.length > 0;
+    bool with_body = !stream->is_head && (stream->answer.length > 0 || stream->in_pieces);
     nghttp2_data_provider provider = {.source = {.ptr = stream}, .read_callback = on_read_answer};
     if (nghttp2_submit_response(c->session, stream->id, fields, count,
                                 with_body ? &provider : NULL) != 0)
         (void)nghttp2_submit_rst_stream(c->session, NGHTTP2_FLAG_NONE, stream->id,
                                         NGHTTP2_INTERNAL_ERROR);
+}
+
+static void more(struct h2_stream *stream)
+{
+    if (!stream->deferred)
+        return;
+    stream->deferred = false;
+    (void)nghttp2_session_resume_data(stream->conn->session, stream->id);
 }
 
 static void forget(struct h2_stream *stream)
@@ -164,6 +181,7 @@ const struct h2_protocol h2_session_protocol = {
     .wants_write = wants_write,
     .is_over = is_over,
     .submit = submit,
+    .more = more,
     .forget = forget,
     .sweep = h2_conn_sweep_streams,
     .goaway_soon = goaway_soon,

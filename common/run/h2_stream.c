@@ -56,6 +56,12 @@ static void drop_answer(struct h2_stream *stream)
     empty(&stream->answer);
 }
 
+void h2_stream_sent_all(struct h2_stream *stream)
+{
+    drop_answer(stream);
+    stream->answer_sent = 0;
+}
+
 /* Takes the stream off its connection, which keeps no trace of it. */
 static void detach(struct h2_stream *stream)
 {
@@ -127,10 +133,22 @@ bool h2_stream_has_one_authority(const struct h2_stream *stream)
 void h2_stream_abandon(struct h2_stream *stream)
 {
     detach(stream);
-    if (stream->delivered && !stream->answered)
+    if (stream->delivered && !stream->answered) {
         stream->request.cancelled = true; /* h2_respond frees it */
-    else
-        h2_stream_free(stream);
+        return;
+    }
+    if (stream->in_pieces && !stream->pieces_ended)
+        stream->gone(&stream->request);
+    h2_stream_free(stream);
+}
+
+void h2_conn_end_pieces(struct h2_conn *c)
+{
+    for (struct h2_stream *stream = c->streams; stream != NULL; stream = stream->next)
+        if (stream->in_pieces && !stream->pieces_ended) {
+            stream->gone(&stream->request);
+            h2_respond_end(&stream->request);
+        }
 }
 
 void h2_conn_drop_streams(struct h2_conn *c)

@@ -29,17 +29,44 @@ struct given {
     struct h2_request *held[HELD_MAX];
     unsigned held_count;
     _Atomic unsigned held_seen, cancelled_seen;
+    struct h2_request *pieces; /* of /pieces, while it goes on */
+    unsigned pieces_written;
+    _Atomic unsigned pieces_begun, pieces_taken, pieces_refused, pieces_gone;
+    size_t piece_bytes;
     _Atomic int wish; /* what the loop's thread shall do */
     uint32_t drain_ms;
     sem_t drained;
 };
 
-enum { WISH_NOTHING, WISH_RELEASE, WISH_DRAIN };
+enum { WISH_NOTHING, WISH_RELEASE, WISH_DRAIN, WISH_WRITE, WISH_END };
 
 static inline void answer_text(struct h2_request *r, unsigned status, struct span body)
 {
     const struct h2_header type = {"content-type", "text/plain"};
     h2_respond(r, status, &type, 1, body);
+}
+
+static struct given *pieces_given;
+
+static inline void on_pieces_gone(struct h2_request *r)
+{
+    cr_assert_eq(pieces_given->pieces, r);
+    pieces_given->pieces = NULL;
+    pieces_given->pieces_gone++;
+}
+
+/* Piece n is n in 8 digits, then dots. */
+static inline void write_piece(struct given *g)
+{
+    uint8_t *piece = base_alloc(g->piece_bytes + 1);
+    memset(piece, '.', g->piece_bytes);
+    snprintf((char *)piece, 9, "%08u", g->pieces_written++);
+    piece[8] = '.';
+    if (h2_respond_write(g->pieces, span_of(piece, g->piece_bytes)))
+        g->pieces_taken++;
+    else
+        g->pieces_refused++;
+    free(piece);
 }
 
 static inline void on_request(void *context, struct h2_request *r)
@@ -56,6 +83,12 @@ static inline void on_request(void *context, struct h2_request *r)
         memset(body, 'x', length);
         answer_text(r, 200, span_of(body, length));
         free(body);
+    } else if (strcmp(r->path, "/pieces") == 0) {
+        const struct h2_header type = {"content-type", "text/plain"};
+        pieces_given = g;
+        if (h2_respond_begin(r, 200, &type, 1, on_pieces_gone))
+            g->pieces = r;
+        g->pieces_begun++;
     } else if (strcmp(r->path, "/what") == 0) {
         snprintf(text, sizeof(text), "%s %s ?%s @%s from %s agent %s repeated %d body %zu",
                  r->method, r->path, r->query, r->authority, r->peer_ip,
@@ -91,6 +124,11 @@ static inline void on_order(uv_async_t *order)
     if (wish == WISH_RELEASE) {
         release(g);
         g->held_seen = 0;
+    } else if (wish == WISH_WRITE) {
+        write_piece(g);
+    } else if (wish == WISH_END) {
+        h2_respond_end(g->pieces);
+        g->pieces = NULL;
     } else if (wish == WISH_DRAIN) {
         h2_server_drain(g->server, g->drain_ms, on_drained, g);
     }
