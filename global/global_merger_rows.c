@@ -76,11 +76,34 @@ static enum err load_sketch(struct merger_message *message, const struct partial
     return ERR_OK;
 }
 
+/* The estimate of all sketches of the row's minute: ours as it is now, and those of the others as
+ * they are stored. Sketches only grow, but a row of a higher generation may take one away. */
+static enum err count_users(struct merger_message *message, const struct partial_row *row)
+{
+    struct merger *m = message->merger;
+    enum err err = ERR_OK;
+    hll_clear(&m->sketches[0]);
+    if (m->new_sketch.length > 0)
+        err = hll_read(&m->sketches[0], buf_span(&m->new_sketch));
+    for (uint32_t i = 0; err == ERR_OK && i < m->page.count; i++) {
+        const struct page_entry *e = &m->page.entries[i];
+        struct span body;
+        bool ours = e->region == message->river->id && e->partition == message->partial->partition;
+        if (ours || !e->has_sketch || e->minute != row->minute % PAGE_MINUTES)
+            continue;
+        struct leaf_key key = leaf_key_sketch(row->ad_hash, row->minute, e->region, e->partition);
+        if (!merger_store_get(m, LEAF_TABLE_SKETCH, key, &body, &err))
+            return ERR_KV_CORRUPT; /* the page says that there is one */
+        err = hll_read(&m->sketches[1], body);
+        (void)hll_merge(&m->sketches[0], &m->sketches[1]);
+    }
+    m->page.users[row->minute % PAGE_MINUTES] = hll_estimate(&m->sketches[0]);
+    return err == ERR_OK ? ERR_OK : ERR_KV_CORRUPT;
+}
+
 static void store_sketch(struct merger_message *message, const struct partial_row *row)
 {
     struct merger *m = message->merger;
-    if (span_equal(buf_span(&m->old_sketch), buf_span(&m->new_sketch)))
-        return;
     struct leaf_key key =
         leaf_key_sketch(row->ad_hash, row->minute, message->river->id, message->partial->partition);
     if (m->new_sketch.length == 0) {
@@ -133,10 +156,13 @@ static enum err take_row(struct merger_message *message, const struct partial_ro
     struct completeness_row after = row_of(entry, row->ad_hash, hour, buf_span(&m->new_sketch));
     completeness_change(&book->book.own, made ? NULL : &before, &after);
     book->dirty = true;
-    store_sketch(message, row);
+    if (!span_equal(buf_span(&m->old_sketch), buf_span(&m->new_sketch))) {
+        err = count_users(message, row);
+        store_sketch(message, row);
+    }
     m->view.rows_changed++;
     *out_changed = true;
-    return ERR_OK;
+    return err;
 }
 
 /* What the message itself holds of a minute: a whole answer proves itself by these sums. */

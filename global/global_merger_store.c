@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-#define STORE_VERSION 1
+#define STORE_VERSION 2
 
 void merger_store_put(struct merger *m, enum leaf_table table, struct leaf_key key,
                       struct buf *value)

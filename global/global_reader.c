@@ -108,17 +108,19 @@ static void begin_points(struct global_reader *r, const struct query *q)
 static enum err add_page(struct global_reader *r, const struct query *q, uint32_t hour,
                          struct span packed)
 {
-    struct page_cursor cursor = page_cursor_of(packed);
-    struct page_entry e;
-    while (page_next(&cursor, &e)) {
-        uint32_t minute = hour * PAGE_MINUTES + e.minute;
-        if (minute < q->start_minute || minute >= q->end_minute)
+    struct page_sums sums;
+    if (page_sum(packed, &sums) != ERR_OK)
+        return ERR_KV_CORRUPT;
+    for (unsigned i = 0; i < PAGE_MINUTES; i++) {
+        uint32_t minute = hour * PAGE_MINUTES + i;
+        if ((sums.seen >> i & 1) == 0 || minute < q->start_minute || minute >= q->end_minute)
             continue;
         uint32_t point = query_point_of(q, minute);
-        r->points[point].click_count += e.counted;
-        r->sketched[point] = r->sketched[point] || e.has_sketch;
+        r->points[point].click_count += sums.counted[i];
+        r->points[point].unique_users = sums.users[i]; /* what a point of one minute needs */
+        r->sketched[point] = r->sketched[point] || (sums.sketched >> i & 1) != 0;
     }
-    return cursor.bad ? ERR_KV_CORRUPT : ERR_OK;
+    return ERR_OK;
 }
 
 /* Only pages that exist are touched, however long the range is. */
@@ -226,6 +228,9 @@ static enum err finish_points(struct global_reader *r, const struct query *q, ui
         CHECK(r->complete_minutes[i] <= needed);
         p->complete = r->complete_minutes[i] == needed;
         p->has_unique_users = p->complete;
+        if (p->complete && r->sketched[i] && q->window == MINUTE_WINDOW_1M)
+            continue;
+        p->unique_users = 0;
         if (!p->complete || !r->sketched[i])
             continue;
         enum err err = union_sketches(r, ad_hash, query_minute_of(q, i), query_minute_of(q, i + 1));

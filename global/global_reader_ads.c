@@ -36,19 +36,20 @@ static bool may_read(const struct global_reader_asker *asker, struct span ad_id)
     return asker == NULL || asker->may_read(asker->context, ad_id);
 }
 
-static enum err page_sum(const struct query *q, uint32_t hour, struct span value, uint64_t *sum)
+static enum err add_page(const struct query *q, uint32_t hour, struct span value, uint64_t *sum)
 {
     struct span body;
     if (!leaf_open(value, &body))
         return ERR_KV_CORRUPT;
-    struct page_cursor cursor = page_cursor_of(body);
-    struct page_entry e;
-    while (page_next(&cursor, &e)) {
-        uint32_t minute = hour * PAGE_MINUTES + e.minute;
+    struct page_sums sums;
+    if (page_sum(body, &sums) != ERR_OK)
+        return ERR_KV_CORRUPT;
+    for (unsigned i = 0; i < PAGE_MINUTES; i++) {
+        uint32_t minute = hour * PAGE_MINUTES + i;
         if (minute >= q->start_minute && minute < q->end_minute)
-            *sum += e.counted;
+            *sum += sums.counted[i];
     }
-    return cursor.bad ? ERR_KV_CORRUPT : ERR_OK;
+    return ERR_OK;
 }
 
 static bool is_before(const struct stats_json_top_ad *a, const struct stats_json_top_ad *b)
@@ -107,7 +108,7 @@ static enum err walk_pages(struct walk *w, const struct query *q,
             sum = 0;
         }
         if (hour >= first_hour && hour <= last_hour)
-            err = page_sum(q, hour, value, &sum);
+            err = add_page(q, hour, value, &sum);
         if (hour < first_hour)
             at = leaf_key_page(ad_hash, first_hour);
         else if (hour < last_hour)
@@ -208,17 +209,14 @@ static bool page_from(struct global_reader *r, uint64_t ad_hash, uint32_t hour, 
 static enum err page_ends(struct span value, uint8_t *out_first, uint8_t *out_last)
 {
     struct span body;
-    struct page_entry e;
+    struct page_sums sums;
     if (!leaf_open(value, &body))
         return ERR_KV_CORRUPT;
-    struct page_cursor cursor = page_cursor_of(body);
-    *out_first = PAGE_MINUTES;
-    *out_last = 0;
-    while (page_next(&cursor, &e)) {
-        *out_first = e.minute < *out_first ? e.minute : *out_first;
-        *out_last = e.minute > *out_last ? e.minute : *out_last;
-    }
-    return cursor.bad || *out_first == PAGE_MINUTES ? ERR_KV_CORRUPT : ERR_OK;
+    if (page_sum(body, &sums) != ERR_OK || sums.seen == 0)
+        return ERR_KV_CORRUPT;
+    *out_first = (uint8_t)__builtin_ctzll(sums.seen);
+    *out_last = (uint8_t)(63 - __builtin_clzll(sums.seen));
+    return ERR_OK;
 }
 
 /* Minutes of the first and the last row of an ad. ERR_NOT_FOUND: it has none yet. The port seeks

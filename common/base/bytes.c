@@ -94,15 +94,29 @@ void buf_put_varint(struct buf *b, uint64_t value)
     b->data[b->length++] = (uint8_t)value;
 }
 
+size_t bytes_decimal(uint64_t value, uint8_t out[BYTES_DECIMAL_MAX])
+{
+    static const char pairs[] =
+        "00010203040506070809101112131415161718192021222324252627282930313233"
+        "34353637383940414243444546474849505152535455565758596061626364656667"
+        "6869707172737475767778798081828384858687888990919293949596979899";
+    size_t length = 1;
+    for (uint64_t rest = value; rest >= 10; rest /= 100)
+        length += rest >= 100 ? 2 : 1;
+    uint8_t *at = out + length;
+    for (; value >= 100; value /= 100)
+        memcpy(at -= 2, pairs + value % 100 * 2, 2);
+    if (value >= 10)
+        memcpy(at - 2, pairs + value * 2, 2);
+    else
+        at[-1] = (uint8_t)('0' + value);
+    return length;
+}
+
 void buf_put_decimal(struct buf *b, uint64_t value)
 {
-    uint8_t digits[20];
-    size_t at = sizeof(digits);
-    do {
-        digits[--at] = (uint8_t)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    buf_put(b, digits + at, sizeof(digits) - at);
+    buf_reserve(b, BYTES_DECIMAL_MAX);
+    b->length += bytes_decimal(value, b->data + b->length);
 }
 
 void buf_put_block(struct buf *b, struct span block)
@@ -136,12 +150,6 @@ struct span reader_bytes(struct reader *r, size_t length)
     return s;
 }
 
-uint8_t reader_u8(struct reader *r)
-{
-    struct span s = reader_bytes(r, 1);
-    return r->failed ? 0 : s.data[0];
-}
-
 uint16_t reader_u16(struct reader *r)
 {
     struct span s = reader_bytes(r, 2);
@@ -160,7 +168,7 @@ uint64_t reader_u64(struct reader *r)
     return r->failed ? 0 : bytes_load_u64(s.data);
 }
 
-uint64_t reader_varint(struct reader *r)
+uint64_t reader_varint_long(struct reader *r)
 {
     uint64_t value = 0;
     for (unsigned shift = 0; shift < 64; shift += 7) {

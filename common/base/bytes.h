@@ -45,7 +45,9 @@ void buf_put_u32(struct buf *b, uint32_t value);
 void buf_put_u64(struct buf *b, uint64_t value);
 /* LEB128, 1 to 10 bytes. */
 void buf_put_varint(struct buf *b, uint64_t value);
-/* Its decimal digits as text. */
+/* Its decimal digits as text; returns how many. */
+#define BYTES_DECIMAL_MAX 20
+size_t bytes_decimal(uint64_t value, uint8_t out[BYTES_DECIMAL_MAX]);
 void buf_put_decimal(struct buf *b, uint64_t value);
 /* varint length, then the bytes. */
 void buf_put_block(struct buf *b, struct span block);
@@ -74,11 +76,26 @@ static inline struct reader reader_of(struct span s)
 {
     return (struct reader){s.data, s.length, false};
 }
-uint8_t reader_u8(struct reader *r);
+static inline uint8_t reader_u8(struct reader *r)
+{
+    if (r->failed || r->left == 0) {
+        r->failed = true;
+        return 0;
+    }
+    r->left--;
+    return *r->data++;
+}
 uint16_t reader_u16(struct reader *r);
 uint32_t reader_u32(struct reader *r);
 uint64_t reader_u64(struct reader *r);
-uint64_t reader_varint(struct reader *r);
+uint64_t reader_varint_long(struct reader *r); /* of any length */
+static inline uint64_t reader_varint(struct reader *r)
+{
+    if (r->failed || r->left == 0 || r->data[0] >= 0x80)
+        return reader_varint_long(r);
+    r->left--;
+    return *r->data++; /* most are of one byte */
+}
 /* Exactly `length` bytes, borrowed from the input. */
 struct span reader_bytes(struct reader *r, size_t length);
 /* A varint length not above `length_max`, then the bytes. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * page: all rows of one ad in one hour, packed.
  *
- *   page   varint groups, then each group, ascending by (region, partition)
+ *   page   varint groups, then each group, ascending by (region, partition), then varint users of
+ * each minute that has a sketch in any group, ascending
  *   group  varint region, varint partition, varint rows, then each row, ascending by minute
  *   row    u8 minute, u8 what (bits below), varint counted, then one varint for each bit set, in
  * bit order */
@@ -129,6 +130,12 @@ void page_put(const struct page *p, struct buf *out)
             row_put(&p->entries[i], out);
         }
     }
+    uint64_t sketched = 0;
+    for (uint32_t i = 0; i < p->count; i++)
+        sketched |= (uint64_t)p->entries[i].has_sketch << p->entries[i].minute;
+    for (unsigned i = 0; i < PAGE_MINUTES; i++)
+        if (sketched >> i & 1)
+            buf_put_varint(out, p->users[i]);
 }
 
 enum err page_read(struct page *p, struct span bytes)
@@ -143,8 +150,10 @@ enum err page_read(struct page *p, struct span bytes)
         }
         *insert(p, p->count) = entry;
     }
-    if (!cursor.bad)
+    if (!cursor.bad) {
+        memcpy(p->users, cursor.users, sizeof(p->users));
         return ERR_OK;
+    }
     page_clear(p);
     return cursor.bytes.failed ? ERR_TRUNCATED : ERR_FORMAT;
 }
@@ -180,13 +189,22 @@ static bool next_group(struct page_cursor *c)
     return true;
 }
 
+static void read_users(struct page_cursor *c)
+{
+    for (unsigned i = 0; i < PAGE_MINUTES; i++)
+        if (c->sketched >> i & 1)
+            c->users[i] = reader_varint(&c->bytes);
+    c->ended = true;
+    c->bad = !reader_at_end(&c->bytes);
+}
+
 bool page_next(struct page_cursor *c, struct page_entry *out)
 {
-    if (c->bad)
+    if (c->bad || c->ended)
         return false;
     if (c->rows_left == 0) {
         if (c->groups_left == 0) {
-            c->bad = !reader_at_end(&c->bytes);
+            read_users(c);
             return false;
         }
         if (!next_group(c))
@@ -210,7 +228,48 @@ bool page_next(struct page_cursor *c, struct page_entry *out)
         generation > UINT32_MAX)
         return bad_end(c);
     c->last_minute = e.minute;
+    c->sketched |= (uint64_t)e.has_sketch << e.minute;
     c->rows_left--;
     *out = e;
     return true;
+}
+
+/* Adds up the rows of one group. */
+static bool sum_group(struct reader *r, struct page_sums *out)
+{
+    (void)reader_varint(r); /* whose they are */
+    (void)reader_varint(r);
+    uint64_t rows = reader_varint(r);
+    int last_minute = -1;
+    if (rows < 1 || rows > PAGE_MINUTES)
+        return false;
+    for (; rows > 0 && r->left >= 3; rows--) {
+        uint8_t minute = r->data[0];
+        uint8_t what = r->data[1];
+        r->data += 2;
+        r->left -= 2;
+        if (minute >= PAGE_MINUTES || (int)minute <= last_minute)
+            return false;
+        last_minute = minute;
+        out->counted[minute] += reader_varint(r);
+        out->seen |= UINT64_C(1) << minute;
+        out->sketched |= (uint64_t)((what & WHAT_SKETCH) != 0) << minute;
+        for (unsigned others = what >> 1; others != 0; others &= others - 1)
+            (void)reader_varint(r);
+    }
+    return rows == 0;
+}
+
+enum err page_sum(struct span bytes, struct page_sums *out)
+{
+    struct reader r = reader_of(bytes);
+    uint64_t groups = reader_varint(&r);
+    *out = (struct page_sums){.seen = 0};
+    for (; groups > 0; groups--)
+        if (!sum_group(&r, out))
+            return ERR_FORMAT;
+    for (unsigned i = 0; i < PAGE_MINUTES; i++)
+        if (out->sketched >> i & 1)
+            out->users[i] = reader_varint(&r);
+    return reader_at_end(&r) ? ERR_OK : ERR_FORMAT;
 }

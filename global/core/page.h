@@ -4,7 +4,8 @@
  *
  * Entries are keyed (region, partition, minute of the hour), sorted, distinct; the packed form is
  * canonical (equal entries give equal bytes). 24 such pages answer a one-day query; 4 to 8 bytes an
- * entry. */
+ * entry. Beside them stands, for each minute with a sketch, the estimate of the union of all its
+ * sketches: a query of minutes reads no sketch. */
 #pragma once
 
 #include "common/base/bytes.h"
@@ -27,6 +28,7 @@ struct page_entry {
 struct page {
     struct page_entry *entries;
     uint32_t count, capacity;
+    uint64_t users[PAGE_MINUTES]; /* of minutes with a sketch; kept by who changes sketches */
 };
 
 void page_clear(struct page *p);
@@ -50,8 +52,21 @@ struct page_cursor {
     uint32_t groups_left, rows_left;
     uint16_t region, partition;
     int last_minute;
-    bool bad;
+    bool bad, ended;
+    uint64_t sketched;            /* bit i: minute i of the hour has a sketch, so far */
+    uint64_t users[PAGE_MINUTES]; /* of those minutes, once page_next has come to the end */
 };
 struct page_cursor page_cursor_of(struct span bytes);
 /* Next entry in order; false at the end or where the bytes are bad (then c->bad). */
 bool page_next(struct page_cursor *c, struct page_entry *out);
+
+/* What a query of counts needs of a page, added up over regions and partitions. */
+struct page_sums {
+    uint64_t counted[PAGE_MINUTES];
+    uint64_t users[PAGE_MINUTES];
+    uint64_t seen, sketched; /* bit i: minute i has a row; a sketch */
+};
+
+/* The same as a walk by page_next, several times as fast. ERR_FORMAT for what page_put cannot have
+ * written; *out is then undefined. */
+enum err WARN_UNUSED page_sum(struct span bytes, struct page_sums *out);

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """bench_region: runs the rounds, owns the scratch PostgreSQL cluster, and judges. Called by bench_region.sh."""
 import os
-import pwd
 import resource
 import shutil
 import statistics
@@ -10,10 +9,11 @@ import sys
 import tempfile
 import time
 
+from bench_postgres import POSTGRES, Postgres, ticks_of
+
 CLICKS = int(os.environ.get("BENCH_CLICKS", 1000000))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", 2))
 BATCH = 10000
-POSTGRES = "/usr/lib/postgresql/15"
 BARS = (("ours us a click", 0.6, True), ("ours bytes written a click", 50, True),
         ("ours restart s per 10M", 3, True), ("sqlite / ours", 8, False),
         ("postgres / ours", 40, False))
@@ -35,59 +35,18 @@ def run(program, *words):
     return {k: float(v) for k, v in (pair.split("=") for pair in done.stdout.split())}
 
 
-def ticks_of(root):
-    """CPU ticks of the postmaster, its children, and those of them that are gone."""
-    total = 0
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
-                fields = stat.read().rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        if int(pid) == root:
-            total += sum(map(int, fields[11:15]))
-        elif int(fields[1]) == root:
-            total += sum(map(int, fields[11:13]))
-    return total
-
-
 def client_cpu_s():
     """CPU of all clients that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
-class Postgres:
-    """A cluster of one's own in a temporary folder, on a unix socket, run as user postgres."""
+class Region(Postgres):
+    """The same fold in SQL."""
 
     def __init__(self, folder):
-        self.folder = os.path.join(folder, "pg")
-        os.mkdir(self.folder, 0o700)
-        self.user = {}
-        if os.getuid() == 0:
-            entry = pwd.getpwnam("postgres")
-            os.chown(self.folder, entry.pw_uid, entry.pw_gid)
-            self.user = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-        data = os.path.join(self.folder, "data")
-        subprocess.run([POSTGRES + "/bin/initdb", "-D", data, "-A", "trust", "-U", "bench"], check=True,
-                       stdout=subprocess.DEVNULL, cwd=self.folder, **self.user)
-        self.server = subprocess.Popen(
-            [POSTGRES + "/bin/postgres", "-D", data, "-k", self.folder, "-c", "listen_addresses=", "-c", "autovacuum=off",
-             "-c", "max_wal_size=4GB", "-c", "shared_buffers=256MB", "-c", "work_mem=64MB"], cwd=self.folder,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **self.user)
-        deadline = time.monotonic() + 20
-        while self.sql("SELECT 1", quiet=True) != "1":
-            if time.monotonic() > deadline:
-                sys.exit("bench_region: PostgreSQL does not start")
-            time.sleep(0.1)
+        super().__init__(folder)
         self.sql("CREATE EXTENSION hll")
-
-    def sql(self, text, quiet=False):
-        done = subprocess.run(["psql", "-h", self.folder, "-U", "bench", "-d", "postgres", "-qAtX", "-v",
-                               "ON_ERROR_STOP=1"], input=text, capture_output=True, text=True, check=False)
-        if done.returncode != 0 and not quiet:
-            sys.exit("bench_region: psql: " + done.stderr)
-        return done.stdout.strip()
 
     def round(self, lines):
         """CPU of server and client, in us a click."""
@@ -106,10 +65,6 @@ class Postgres:
         counted = int(self.sql("SELECT sum(counted) FROM rows"))
         return (ticks / os.sysconf("SC_CLK_TCK") + client_s) * 1e6 / len(lines), counted
 
-    def stop(self):
-        self.server.terminate()
-        self.server.wait()
-
 
 def main():
     program = os.path.abspath(sys.argv[1])
@@ -123,7 +78,7 @@ def main():
             lines = text.readlines()
         if os.path.exists(POSTGRES + "/share/extension/hll.control") or \
                 os.path.exists("/usr/share/postgresql/15/extension/hll.control"):
-            server = Postgres(folder)
+            server = Region(folder)
         for number in range(ROUNDS):
             ours.append(run(program, "ours", os.path.join(folder, f"lmdb{number}")))
             sqlite.append(run(program, "sqlite", os.path.join(folder, f"sqlite{number}")))

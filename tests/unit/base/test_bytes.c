@@ -5,6 +5,7 @@
 
 #include <criterion/criterion.h>
 #include <signal.h>
+#include <stdio.h>
 
 static const uint64_t edges_of_varints[] = {0,          1,          127,        128,
                                             16383,      16384,      UINT32_MAX, 1ULL << 35,
@@ -181,4 +182,23 @@ Test(bytes, spans_are_equal_by_content)
     cr_assert(span_equal((struct span){0}, span_of_text("")));
     cr_assert_not(span_equal(span_of_text("ab"), span_of_text("ac")));
     cr_assert_not(span_equal(span_of_text("ab"), span_of_text("abc")));
+}
+
+Test(bytes, decimals_are_those_of_printf)
+{
+    struct rng rng = {11};
+    uint64_t power = 1;
+    for (unsigned i = 0; i < 20000; i++) {
+        uint64_t value = rng_next(&rng) >> rng_below(&rng, 64);
+        if (i < 60) { /* around every power of ten */
+            value = power - 1 + i % 3;
+            power = i % 3 == 2 && i < 57 ? power * 10 : power;
+        }
+        char expected[32];
+        struct buf found = {0};
+        (void)snprintf(expected, sizeof(expected), "%llu", (unsigned long long)value);
+        buf_put_decimal(&found, value);
+        cr_assert(span_equal(buf_span(&found), span_of_text(expected)), "%s", expected);
+        buf_done(&found);
+    }
 }

@@ -53,15 +53,74 @@ Test(page, a_page_reads_back_as_it_was)
             struct page_entry e = random_entry(&rng);
             put_entry(&p, &e);
         }
+        for (unsigned i = 0; i < PAGE_MINUTES; i++)
+            p.users[i] = rng_next(&rng) >> rng_below(&rng, 64);
         page_put(&p, &bytes);
         cr_assert_eq(page_read(&back, buf_span(&bytes)), ERR_OK);
         cr_assert_eq(back.count, p.count);
-        for (uint32_t i = 0; i < p.count; i++)
+        for (uint32_t i = 0; i < p.count; i++) {
             cr_assert(same(&back.entries[i], &p.entries[i]));
+            if (p.entries[i].has_sketch)
+                cr_assert_eq(back.users[p.entries[i].minute], p.users[p.entries[i].minute]);
+        }
     }
     buf_done(&bytes);
     page_done(&p);
     page_done(&back);
+}
+
+Test(page, its_sums_are_those_of_a_walk)
+{
+    struct rng rng = {7};
+    struct buf bytes = {0};
+    struct page p = {0};
+    struct page_sums sums;
+    for (unsigned round = 0; round < 500; round++) {
+        uint64_t counted[PAGE_MINUTES] = {0};
+        uint64_t seen = 0;
+        page_clear(&p);
+        buf_clear(&bytes);
+        for (uint64_t n = rng_below(&rng, 200); n > 0; n--) {
+            struct page_entry e = random_entry(&rng);
+            put_entry(&p, &e);
+        }
+        page_put(&p, &bytes);
+
+        struct page_cursor cursor = page_cursor_of(buf_span(&bytes));
+        struct page_entry e;
+        while (page_next(&cursor, &e)) {
+            counted[e.minute] += e.counted;
+            seen |= UINT64_C(1) << e.minute;
+        }
+        cr_assert_eq(page_sum(buf_span(&bytes), &sums), ERR_OK);
+
+        cr_assert_not(cursor.bad);
+        cr_assert_not(page_next(&cursor, &e), "the end stays the end");
+        cr_assert_not(cursor.bad);
+        cr_assert_eq(memcmp(counted, sums.counted, sizeof(counted)), 0);
+        cr_assert_eq(memcmp(cursor.users, sums.users, sizeof(sums.users)), 0);
+        cr_assert_eq(sums.seen, seen);
+        cr_assert_eq(sums.sketched, cursor.sketched);
+        for (size_t length = 0; length < bytes.length; length++)
+            cr_assert_neq(page_sum(span_of(bytes.data, length), &sums), ERR_OK, "%zu", length);
+    }
+    buf_done(&bytes);
+    page_done(&p);
+}
+
+Test(page, sums_of_what_is_no_page_are_refused)
+{
+    struct page_sums sums;
+    static const uint8_t bad[][8] = {
+        {1, 1, 2, 0},             /* a group without rows */
+        {1, 1, 2, 61},            /* more rows than minutes */
+        {1, 1, 2, 1, 60, 0, 5},   /* beyond the hour */
+        {1, 1, 2, 2, 7, 0, 5, 7}, /* the same minute again */
+        {1, 1, 2, 1, 7, 1, 5},    /* a sketch, and no users */
+    };
+    for (unsigned i = 0; i < countof(bad); i++)
+        cr_assert_eq(page_sum(span_of(bad[i], sizeof(bad[i]) - (i == 4)), &sums), ERR_FORMAT, "%u",
+                     i);
 }
 
 Test(page, the_order_of_insertion_leaves_no_trace)
