@@ -38,6 +38,8 @@ enum err_class { ERR_CLASS_OK, ERR_CLASS_RETRY, ERR_CLASS_REFUSE, ERR_CLASS_STOP
     X(ERR_BUS_TIMEOUT, RETRY, "bus did not answer in time: outcome unknown")                       \
     X(ERR_BUS_REFUSED, RETRY, "bus refused the message")                                           \
     X(ERR_BELOW_LOW, STOP, "this store's floor is below what the edge still holds")                \
+    X(ERR_STORE_AWAY, RETRY, "object store does not answer, or is busy")                           \
+    X(ERR_STORE_REFUSED, RETRY, "object store refused the request")                                \
     X(ERR_STOPPING, RETRY, "shutting down")                                                        \
     X(ERR_SYSTEM, STOP, "operating system error")
 

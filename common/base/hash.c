@@ -64,15 +64,28 @@ void hash_click_key(const uint8_t secret[HASH_KEY_BYTES], enum hash_id_kind kind
         free(input);
 }
 
-void hash_message_id(struct span data, char out_hex[33])
+static void put_hex(const uint8_t *bytes, size_t count, char *out_hex)
 {
     static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < count; i++) {
+        out_hex[2 * i] = digits[bytes[i] >> 4];
+        out_hex[2 * i + 1] = digits[bytes[i] & 15];
+    }
+    out_hex[2 * count] = '\0';
+}
+
+void hash_message_id(struct span data, char out_hex[33])
+{
     XXH128_canonical_t canonical;
     XXH128_canonicalFromHash(
         &canonical, XXH3_128bits(data.length == 0 ? (const void *)"" : data.data, data.length));
-    for (unsigned i = 0; i < sizeof(canonical.digest); i++) {
-        out_hex[2 * i] = digits[canonical.digest[i] >> 4];
-        out_hex[2 * i + 1] = digits[canonical.digest[i] & 15];
-    }
-    out_hex[32] = '\0';
+    put_hex(canonical.digest, sizeof(canonical.digest), out_hex);
+}
+
+void hash_sha256(struct span data, char out_hex[65])
+{
+    uint8_t digest[crypto_hash_sha256_BYTES];
+    CHECK(crypto_hash_sha256(digest, data.length == 0 ? (const uint8_t *)"" : data.data,
+                             data.length) == 0);
+    put_hex(digest, sizeof(digest), out_hex);
 }

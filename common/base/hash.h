@@ -35,3 +35,6 @@ void hash_click_key(const uint8_t secret[HASH_KEY_BYTES], enum hash_id_kind kind
 
 /* XXH3-128 as 32 lower-case hex digits and a NUL: the message id of a partial. */
 void hash_message_id(struct span data, char out_hex[33]);
+
+/* SHA-256 as 64 lower-case hex digits and a NUL: what names an object for good. */
+void hash_sha256(struct span data, char out_hex[65]);

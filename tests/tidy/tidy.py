@@ -23,11 +23,11 @@ FUNCTION_LINES = 70
 FILE_LINES = 500
 SPDX = "SPDX-License-Identifier: Apache-2.0"
 TIERS = ("edge", "regional", "global")
-PORTS = ("common/base/kv.h", "common/base/bus.h", "common/base/clock.h")
+PORTS = ("common/base/kv.h", "common/base/bus.h", "common/base/clock.h", "common/base/object_store.h")
 PURE = ("base", "proto", "core")
 
 # A driver acts through the ports alone; its files are those that begin with one of these.
-DRIVERS = ("edge/edge_pipeline", "regional/regional_replica", "regional/archiver",
+DRIVERS = ("edge/edge_pipeline", "regional/regional_replica", "regional/regional_archiver",
            "global/global_merger", "global/global_reader")
 
 # room -> rooms whose headers it may include; "own" is a room of the same tier.

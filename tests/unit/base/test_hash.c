@@ -229,3 +229,13 @@ Test(hash, an_index_on_a_click_id_is_a_mistake, .signal = SIGABRT)
     uint8_t key[16];
     hash_click_key(secret, HASH_ID_CLICK, span_of_text("ad"), span_of_text("id"), 1, key);
 }
+
+/* FIPS 180-4's examples, and of nothing. */
+Test(hash, sha256_is_the_published_one)
+{
+    char hex[65];
+    hash_sha256((struct span){0}, hex);
+    cr_assert_str_eq(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    hash_sha256(span_of_text("abc"), hex);
+    cr_assert_str_eq(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
