@@ -126,7 +126,8 @@ static enum err make_tls(const struct edge_options *o, SSL_CTX **out)
 {
     const struct tls_options options = {.certificate_file = o->tls.certificate_file,
                                         .key_file = o->tls.key_file,
-                                        .client_ca_file = o->tls.client_ca_file};
+                                        .client_ca_file = o->tls.client_ca_file,
+                                        .http1 = *o->http1};
     SSL_CTX *tls = NULL;
     enum err err = tls_server_new(&options, &tls);
     if (err == ERR_OK && o->tls.ticket_keys_file != NULL)

@@ -103,6 +103,7 @@ static const cyaml_schema_field_t fields[] = {
     NUMBER_OPTIONAL("publish_timeout_ms", struct edge_options, publish_timeout_ms),
     CYAML_FIELD_UINT_PTR("replication_budget_ms", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
                          struct edge_options, replication_budget_ms),
+    OPTIONS_SWITCH("http1", struct edge_options, http1),
     CYAML_FIELD_MAPPING("tls", CYAML_FLAG_DEFAULT, struct edge_options, tls, tls_fields),
     CYAML_FIELD_MAPPING("spool", CYAML_FLAG_DEFAULT, struct edge_options, spool, spool_fields),
     CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct edge_options, limits, limit_fields),
@@ -151,6 +152,7 @@ static void fill_defaults(struct edge_options *o)
         o->replication_budget_ms = base_alloc(sizeof(*o->replication_budget_ms));
         *o->replication_budget_ms = 30;
     }
+    options_switch_default(&o->http1, true);
 }
 
 struct range {

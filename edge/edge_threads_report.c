@@ -129,6 +129,28 @@ static void put_abuse(const struct edge_threads *t, struct buf *out)
     }
 }
 
+static void put_protocols(const struct edge_threads *t, struct buf *out)
+{
+    static const char connections[] = "tributary_edge_connections_by_protocol_total",
+                      requests[] = "tributary_edge_requests_by_protocol_total",
+                      refused[] = "tributary_edge_http1_refused_total";
+
+    metrics_head(out, connections, "counter", "handshakes that ended well, by what is spoken");
+    for (unsigned kind = 0; kind < H2_PROTOCOLS; kind++)
+        metrics_line(
+            out, connections, (const char *const[]){"protocol", h2_protocol_name(kind), NULL},
+            atomic_load_explicit(&t->h2.connections_by_protocol[kind], memory_order_relaxed));
+    metrics_head(out, requests, "counter", "whole requests, by what they came by");
+    for (unsigned kind = 0; kind < H2_PROTOCOLS; kind++)
+        metrics_line(out, requests, (const char *const[]){"protocol", h2_protocol_name(kind), NULL},
+                     atomic_load_explicit(&t->h2.requests_by_protocol[kind], memory_order_relaxed));
+    metrics_head(out, refused, "counter", "HTTP/1.1 that could not be read, by what was wrong");
+    for (unsigned kind = HTTP1_NOT_REFUSED + 1; kind < HTTP1_REFUSALS; kind++)
+        metrics_line(
+            out, refused, (const char *const[]){"kind", http1_refusal_token(kind), NULL},
+            atomic_load_explicit(&t->h2.http1_refused_by_kind[kind], memory_order_relaxed));
+}
+
 static void put_times(const struct edge_threads *t, struct buf *out)
 {
     static const char *const promises[] = {"none", "spooled", "replicated"};
@@ -201,6 +223,7 @@ void edge_threads_metrics(struct edge_threads *t, struct buf *out)
     put_books(t, out);
     put_refused(t, out);
     put_abuse(t, out);
+    put_protocols(t, out);
     put_times(t, out);
     put_publish_times(t, out);
     put_floors(t, out);

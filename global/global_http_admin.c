@@ -98,6 +98,16 @@ static void put_counters(const struct h2_counters *c, struct buf *out)
     metrics_line(out, "tributary_global_h2_" #member, (const char *const[]){NULL}, c->member);
     H2_ROWS(H2_PUT)
 #undef H2_PUT
+    const char *requests = "tributary_global_requests_by_protocol_total",
+               *refused = "tributary_global_http1_refused_total";
+    put_head(out, requests, "whole requests, by what they came by");
+    for (unsigned kind = 0; kind < H2_PROTOCOLS; kind++)
+        metrics_line(out, requests, (const char *const[]){"protocol", h2_protocol_name(kind), NULL},
+                     c->requests_by_protocol[kind]);
+    put_head(out, refused, "HTTP/1.1 that could not be read, by what was wrong");
+    for (unsigned kind = HTTP1_NOT_REFUSED + 1; kind < HTTP1_REFUSALS; kind++)
+        metrics_line(out, refused, (const char *const[]){"kind", http1_refusal_token(kind), NULL},
+                     c->http1_refused_by_kind[kind]);
 }
 
 void global_http_admin_metrics(struct global_http_admin *a, struct buf *out)

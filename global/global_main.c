@@ -374,8 +374,10 @@ int main(int argc, char **argv)
     if (globe.options->log_level != NULL)
         CHECK(log_level_parse(globe.options->log_level, &level));
     log_init("tributary-global", level);
-    struct tls_options tls = {globe.options->tls.certificate_file, globe.options->tls.key_file,
-                              globe.options->tls.client_ca_file};
+    const struct tls_options tls = {.certificate_file = globe.options->tls.certificate_file,
+                                    .key_file = globe.options->tls.key_file,
+                                    .client_ca_file = globe.options->tls.client_ca_file,
+                                    .http1 = *globe.options->http1};
     enum err err = tls_server_new(&tls, &globe.tls);
     globe.wake = wake_new();
     globe.metrics = metrics_new(global_metric_rows, GLOBAL_METRIC_COUNT);

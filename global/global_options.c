@@ -60,6 +60,7 @@ static const cyaml_schema_field_t option_fields[] = {
     TEXT("ports_file", CYAML_FLAG_OPTIONAL, struct global_options, ports_file),
     TEXT("log_level", CYAML_FLAG_OPTIONAL, struct global_options, log_level),
     CYAML_FIELD_UINT("workers", CYAML_FLAG_OPTIONAL, struct global_options, workers),
+    OPTIONS_SWITCH("http1", struct global_options, http1),
     CYAML_FIELD_MAPPING("tls", CYAML_FLAG_DEFAULT, struct global_options, tls, tls_fields),
     CYAML_FIELD_MAPPING("store", CYAML_FLAG_DEFAULT, struct global_options, store, store_fields),
     CYAML_FIELD_MAPPING_PTR("auth", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct global_options,
@@ -83,6 +84,7 @@ const char global_options_help[] =
     "      listen: 0.0.0.0:8443           # HTTP/2 over TLS: the queries of openapi.yaml\n"
     "      admin_listen: 127.0.0.1:9443   # plain HTTP: /metrics, /livez, /readyz\n"
     "      workers: 2                     # query threads (default 2)\n"
+    "      http1: true                    # HTTP/1.1 beside HTTP/2 (default true)\n"
     "      log_level: info                # debug, info, warn, error\n"
     "      ports_file: globe-1.ports      # optional: written when ready, with the real ports\n"
     "      tls:\n"
@@ -203,6 +205,7 @@ enum err global_options_load(const char *path, struct global_options **out, char
     if (err != ERR_OK)
         return err;
     struct global_options *options = loaded;
+    options_switch_default(&options->http1, true);
     err = check(path, options, out_error);
     if (err != ERR_OK) {
         global_options_free(options);

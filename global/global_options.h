@@ -35,6 +35,7 @@ struct global_options {
     char *id, *listen, *admin_listen;
     char *ports_file, *log_level; /* may be NULL */
     uint16_t workers;             /* 0 in the file, or absent: 2 */
+    bool *http1;                  /* on where not given; never NULL after the load */
     struct global_options_tls tls;
     struct global_options_store store;
     struct global_options_auth *auth; /* NULL: open to all who reach the port */

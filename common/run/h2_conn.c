@@ -184,6 +184,11 @@ static const struct h2_protocol *agreed_protocol(const struct h2_conn *c)
     const unsigned char *name;
     unsigned length;
     SSL_get0_alpn_selected(c->ssl, &name, &length);
+    if (length ==
+        0) { /* not asked for: so speak clients of before ALPN, where the context lets them in */
+        name = (const unsigned char *)"http/1.1";
+        length = 8;
+    }
     for (const struct h2_protocol *const *at = c->server->protocols; *at != NULL; at++)
         if (length == strlen((*at)->alpn) && memcmp(name, (*at)->alpn, length) == 0)
             return *at;
@@ -200,6 +205,7 @@ static bool handshake(struct h2_conn *c)
         if (c->protocol != NULL) {
             c->state = H2_CONN_OPEN;
             count_handshake(c);
+            H2_COUNT(c->server, connections_by_protocol[c->protocol->kind], 1);
             c->protocol->begin(c);
             if (c->server->draining) /* came just before the end: to be served by the next */
                 h2_conn_goaway(c);
@@ -221,6 +227,10 @@ static void receive(struct h2_conn *c)
     uint8_t *plain = c->server->plain_bytes;
 
     while (c->state == H2_CONN_OPEN && !c->over_budget && !c->last_words) {
+        if (!c->protocol->may_receive(c)) {
+            c->held = true;
+            return;
+        }
         ERR_clear_error();
         int length = SSL_read(c->ssl, plain, H2_PLAIN_BYTES);
         if (length <= 0) {
@@ -261,15 +271,16 @@ static void on_read(uv_stream_t *tcp, ssize_t length, const uv_buf_t *bytes)
         }
         c->state = H2_CONN_HANDSHAKE;
     }
-    /* libuv would go on while the socket gives; others have a turn, too. */
-    if ((size_t)length == H2_READ_BYTES) {
-        (void)uv_read_stop(tcp);
-        c->resting = true;
-    }
     int taken = BIO_write(c->in, rest.data, (int)rest.length);
     CHECK(taken == (int)rest.length);
     if (c->state == H2_CONN_OPEN || handshake(c))
         receive(c);
+    /* libuv would go on while the socket gives; others have a turn, too. And what is held back has
+     * an end. */
+    if ((size_t)length == H2_READ_BYTES || BIO_ctrl_pending(c->in) >= H2_READ_BYTES) {
+        (void)uv_read_stop(tcp);
+        c->resting = true;
+    }
     /* Answers are held back by flush_bite; what grows here all the same is TLS's own, e.g. key
      * updates of a peer that asks for them and does not read. */
     if (BIO_ctrl_pending(c->out) > H2_UNSENT_BYTES_MAX)
@@ -356,11 +367,26 @@ static bool flush_bite(struct h2_conn *c)
     return pending > 0 && c->state == H2_CONN_OPEN && c->protocol->wants_write(c);
 }
 
+/* Reads what was held back, once what it waited for was written. */
+static bool go_on(struct h2_conn *c)
+{
+    if (!c->held || c->state != H2_CONN_OPEN || c->writing || c->last_words || c->over_budget ||
+        !c->protocol->may_receive(c))
+        return false;
+    c->held = false;
+    c->protocol->receive(c, (struct span){NULL, 0});
+    receive(c);
+    return true;
+}
+
 void h2_conn_flush(struct h2_conn *c)
 {
-    while (flush_bite(c))
-        ;
-    if (c->resting && c->state != H2_CONN_CLOSING) {
+    do
+        while (flush_bite(c))
+            ;
+    while (go_on(c));
+    bool has_room = c->state == H2_CONN_LINGER || BIO_ctrl_pending(c->in) < H2_READ_BYTES;
+    if (c->resting && has_room && c->state != H2_CONN_CLOSING) {
         c->resting = false;
         if (uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read) != 0)
             h2_conn_close(c);

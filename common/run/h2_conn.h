@@ -93,11 +93,14 @@ struct h2_stream {
  * connection (h2_conn_mark, h2_conn_charge, h2_conn_close) and the streams. All but `free` are
  * called in state H2_CONN_OPEN only. */
 struct h2_protocol {
+    enum h2_protocol_kind kind;
     const char *alpn;
     void (*begin)(struct h2_conn *c); /* TLS stands */
     void (*free)(struct h2_conn *c);  /* also when it never began */
-    /* Takes all of these bytes, which are gone afterwards. */
+    /* Takes all of these bytes, which are gone afterwards. None: it may go on after a pause. */
     void (*receive)(struct h2_conn *c, struct span plain);
+    /* False: a pause until something was written. */
+    bool (*may_receive)(const struct h2_conn *c);
     /* The next bytes for the peer, *out until the next call; 0: none now; < 0: beyond use. */
     ssize_t (*send)(struct h2_conn *c, const uint8_t **out);
     bool (*wants_write)(const struct h2_conn *c);
@@ -127,11 +130,13 @@ struct h2_conn {
     struct h2_conn *next_dirty;
     enum h2_conn_state state;
     bool dirty, writing, over_budget, last_words;
-    bool resting; /* reads on in the next turn */
+    bool resting; /* reads on in the next turn, or when there is room */
+    bool held;    /* decrypts on when the protocol may receive */
     SSL *ssl;
     BIO *in, *out; /* owned by ssl */
     const struct h2_protocol *protocol;
-    nghttp2_session *session;
+    nghttp2_session *session;    /* of HTTP/2 */
+    struct http1_session *http1; /* of HTTP/1.1 */
     struct h2_stream *streams;
     unsigned stream_count;
     size_t body_bytes; /* held by streams of this connection */
@@ -210,7 +215,10 @@ bool h2_peer_may_ask(struct h2_stream *stream);
 /* h2_session.c: HTTP/2, by nghttp2. */
 extern const struct h2_protocol h2_session_protocol;
 
-/* h2_conn_stream.c: its frames become requests. */
+/* http1_session.c: HTTP/1.1, by http_parser. */
+extern const struct h2_protocol http1_session_protocol;
+
+/* h2_conn_stream.c: frames of HTTP/2 become requests. */
 nghttp2_session *h2_conn_session_new(struct h2_conn *c);
 void h2_conn_sweep_streams(struct h2_conn *c, uint64_t now_ms);
 
@@ -229,6 +237,8 @@ void h2_request_ended(struct h2_stream *stream);
 /* Answers in the application's place. */
 void h2_request_refuse(struct h2_stream *stream, enum h2_refusal refusal);
 bool h2_request_is_stalled(const struct h2_stream *stream, uint64_t now_ms);
+/* Does its answer name its length? */
+bool h2_request_answer_has_length(const struct h2_stream *stream, unsigned status);
 
 /* h2_stream.c: the streams of connections, and those whose connection has gone. */
 struct h2_stream *h2_stream_new(struct h2_conn *c, int32_t id);

@@ -49,6 +49,7 @@ void h2_request_ended(struct h2_stream *stream)
     stream->delivered = true;
     stream->request.body = buf_span(&stream->body);
     H2_COUNT(stream->server, requests_total, 1);
+    H2_COUNT(stream->server, requests_by_protocol[stream->conn->protocol->kind], 1);
     stream->server->options.on_request(stream->server->options.context, &stream->request);
 }
 
@@ -209,4 +210,10 @@ bool h2_request_is_stalled(const struct h2_stream *stream, uint64_t now_ms)
 
     return now_ms - stream->progress_ms >= stall_ms ||
            now_ms - stream->begun_ms >= stall_ms + earned_ms;
+}
+
+bool h2_request_answer_has_length(const struct h2_stream *stream, unsigned status)
+{
+    /* a 304 would have to name the length of the 200 */
+    return status != 204 && status != 304 && !stream->in_pieces;
 }

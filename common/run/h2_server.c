@@ -361,7 +361,8 @@ static void fill_defaults(struct h2_server *s)
 }
 
 /* The only place that knows all of them. */
-static const struct h2_protocol *const protocols[] = {&h2_session_protocol, NULL};
+static const struct h2_protocol *const protocols[] = {&h2_session_protocol, &http1_session_protocol,
+                                                      NULL};
 
 enum err h2_server_start(const struct h2_server_options *options, struct h2_server **out)
 {

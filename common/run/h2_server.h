@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * h2_server: HTTP/2 over TLS (nghttp2, OpenSSL) on one libuv loop; one server per worker thread,
- * each with its own listening socket (SO_REUSEPORT). Audience: shells.
+ * h2_server: HTTP/2, and HTTP/1.1 where its TLS context lets it in, over TLS (nghttp2, http_parser,
+ * OpenSSL) on one libuv loop; one server per worker thread, each with its own listening socket
+ * (SO_REUSEPORT). Requests look the same whatever they came by. Audience: shells.
  *
  * Thread rule: everything on the loop's thread, except h2_request_complete_from_any_thread-style
  * hand-overs, which the application does itself with uv_async_t.
@@ -17,6 +18,7 @@
 #include "common/base/bytes.h"
 #include "common/base/err.h"
 #include "common/run/abuse_budget.h"
+#include "common/run/http1_guard.h"
 #include "common/run/peer_gate.h"
 #include "common/run/proxy_header.h"
 
@@ -73,6 +75,11 @@ void h2_problem_begin(struct buf *out, unsigned status, const char *token, const
 void h2_respond_problem(struct h2_request *r, unsigned status, const char *token, const char *title,
                         const char *detail, unsigned retry_after_s);
 
+enum h2_protocol_kind { H2_PROTOCOL_HTTP2, H2_PROTOCOL_HTTP1, H2_PROTOCOLS };
+
+/* For labels of metrics: "h2", "http/1.1". */
+const char *h2_protocol_name(enum h2_protocol_kind kind);
+
 struct h2_counters { /* written on the loop's thread, read anywhere: relaxed atomics */
     _Atomic uint64_t connections_total, connections_open, requests_total, handshake_failures_total,
         plain_http_total, abuse_closed_total, responses_total, bytes_in_total, bytes_out_total,
@@ -86,6 +93,9 @@ struct h2_counters { /* written on the loop's thread, read anywhere: relaxed ato
     _Atomic uint64_t peer_too_many_total, peer_too_fast_total, peer_requests_refused_total,
         descriptors_out_total;
     _Atomic uint64_t abuse_closed_by_kind[ABUSE_KINDS];
+    /* handshakes that ended well; whole requests; HTTP/1.1 that could not be read */
+    _Atomic uint64_t connections_by_protocol[H2_PROTOCOLS], requests_by_protocol[H2_PROTOCOLS];
+    _Atomic uint64_t http1_refused_by_kind[HTTP1_REFUSALS];
 };
 
 struct h2_server_options {

@@ -106,6 +106,12 @@ void h2_respond_end(struct h2_request *r)
     h2_conn_mark(stream->conn);
 }
 
+const char *h2_protocol_name(enum h2_protocol_kind kind)
+{
+    CHECK((unsigned)kind < H2_PROTOCOLS);
+    return kind == H2_PROTOCOL_HTTP2 ? "h2" : "http/1.1";
+}
+
 /* JSON string content, RFC 8259, 7. Bytes beyond ASCII pass: texts here are our own UTF-8. */
 static void put_escaped(struct buf *out, const char *text)
 {

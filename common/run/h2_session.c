@@ -45,6 +45,13 @@ static void receive(struct h2_conn *c, struct span plain)
         give_up(c, taken); /* what is queued is sent, then it ends */
 }
 
+/* Flow control is HTTP/2's own. */
+static bool may_receive(const struct h2_conn *c)
+{
+    (void)c;
+    return true;
+}
+
 static ssize_t send_some(struct h2_conn *c, const uint8_t **out)
 {
     return nghttp2_session_mem_send(c->session, out);
@@ -122,8 +129,7 @@ static void submit(struct h2_stream *stream, unsigned status, const struct h2_he
     fields[count++] = field(":status", digits(status_text + sizeof(status_text) - 1, status));
     for (size_t i = 0; i < header_count; i++)
         fields[count++] = field(headers[i].name, headers[i].value);
-    if (status != 204 && status != 304 &&
-        !stream->in_pieces) /* a 304 would have to name the length of the 200 */
+    if (h2_request_answer_has_length(stream, status))
         fields[count++] = field(
             "content-length", digits(length_text + sizeof(length_text) - 1, stream->answer.length));
     fields[count++] = field("date", h2_server_date(c->server));
@@ -173,10 +179,12 @@ static void expel(struct h2_conn *c)
 }
 
 const struct h2_protocol h2_session_protocol = {
+    .kind = H2_PROTOCOL_HTTP2,
     .alpn = "h2",
     .begin = begin,
     .free = free_session,
     .receive = receive,
+    .may_receive = may_receive,
     .send = send_some,
     .wants_write = wants_write,
     .is_over = is_over,

@@ -100,6 +100,16 @@ enum err options_load(const char *path, const cyaml_schema_value_t *schema, void
     return err;
 }
 
+const cyaml_strval_t options_switch_words[2] = {{"false", false}, {"true", true}};
+
+void options_switch_default(bool **member, bool otherwise)
+{
+    if (*member != NULL)
+        return;
+    *member = base_alloc(sizeof(**member));
+    **member = otherwise;
+}
+
 void options_free(const cyaml_schema_value_t *schema, void *config)
 {
     char words[256] = "";

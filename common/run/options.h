@@ -14,6 +14,14 @@ enum err WARN_UNUSED options_load(const char *path, const cyaml_schema_value_t *
                                   void **out_config, char **out_error);
 void options_free(const cyaml_schema_value_t *schema, void *config);
 
+/* A field `bool *member`: true or false and no other word (libcyaml's own takes "off" for true).
+ * NULL where it is not given, until options_switch_default. */
+#define OPTIONS_SWITCH(key, structure, member)                                                     \
+    CYAML_FIELD_ENUM_PTR(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT,        \
+                         structure, member, options_switch_words, 2)
+extern const cyaml_strval_t options_switch_words[2];
+void options_switch_default(bool **member, bool otherwise);
+
 /* Reads a secret from a file: trailing newline cut. ERR_CONFIG if it is missing, empty, longer than
  * max, or may be read by group or others; *out_error as above. */
 enum err WARN_UNUSED options_secret(const char *path, size_t length_max, struct buf *out,

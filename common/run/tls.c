@@ -41,10 +41,11 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
                            const unsigned char *offered, unsigned offered_length, void *context)
 {
     (void)ssl;
-    (void)context;
-    static const unsigned char h2[] = {2, 'h', '2'};
+    static const unsigned char names[] = {2, 'h', '2', 8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
+    const bool *http1 = context;
+    unsigned length = *http1 ? sizeof(names) : 3;
     unsigned char *chosen;
-    if (SSL_select_next_proto(&chosen, out_length, h2, sizeof(h2), offered, offered_length) !=
+    if (SSL_select_next_proto(&chosen, out_length, names, length, offered, offered_length) !=
         OPENSSL_NPN_NEGOTIATED)
         return SSL_TLSEXT_ERR_ALERT_FATAL;
     *out = chosen;
@@ -118,6 +119,14 @@ static enum err ask_clients(SSL_CTX *tls, const char *ca_file)
     return resume_under(tls, ca_file);
 }
 
+static void set_protocols(SSL_CTX *tls, bool http1)
+{
+    static bool yes = true, no = false; /* only ever read; the library takes no const */
+    if (!http1)
+        SSL_CTX_set_client_hello_cb(tls, on_client_hello, NULL);
+    SSL_CTX_set_alpn_select_cb(tls, choose_protocol, http1 ? &yes : &no);
+}
+
 static void set_policy(SSL_CTX *tls)
 {
     static const unsigned char resumed_here[] = "tributary";
@@ -135,8 +144,6 @@ static void set_policy(SSL_CTX *tls)
      * client certificates. */
     (void)SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_OFF);
     CHECK(SSL_CTX_set_session_id_context(tls, resumed_here, sizeof(resumed_here) - 1) == 1);
-    SSL_CTX_set_client_hello_cb(tls, on_client_hello, NULL);
-    SSL_CTX_set_alpn_select_cb(tls, choose_protocol, NULL);
 }
 
 enum err tls_server_new(const struct tls_options *options, SSL_CTX **out)
@@ -146,6 +153,7 @@ enum err tls_server_new(const struct tls_options *options, SSL_CTX **out)
     SSL_CTX *tls = SSL_CTX_new(TLS_server_method());
     CHECK(tls != NULL);
     set_policy(tls);
+    set_protocols(tls, options->http1);
     enum err err = ERR_OK;
     if (SSL_CTX_use_certificate_chain_file(tls, options->certificate_file) != 1)
         err = refuse("certificate cannot be read", options->certificate_file);

@@ -105,7 +105,8 @@ int main(void)
 
     log_init("tsan", LOG_ERROR);
     made_certs_init(&certs);
-    tls_options = (struct tls_options){certs.certificate, certs.key, NULL};
+    tls_options =
+        (struct tls_options){.certificate_file = certs.certificate, .key_file = certs.key};
     CHECK(tls_server_new(&tls_options, &tls) == ERR_OK);
     (void)snprintf(store, sizeof(store), "%s/store", certs.folder);
     CHECK(kv_lmdb_open(&(struct kv_lmdb_options){.path = store,

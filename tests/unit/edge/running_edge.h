@@ -59,7 +59,8 @@ static inline struct running_edge *running_edge_new(uint32_t workers, uint32_t b
     signal(SIGPIPE, SIG_IGN);
     made_certs_init(&e->certs);
     snprintf(e->spool_path, sizeof(e->spool_path), "%s/spool", e->certs.folder);
-    const struct tls_options tls = {e->certs.certificate, e->certs.key, NULL};
+    const struct tls_options tls = {.certificate_file = e->certs.certificate,
+                                    .key_file = e->certs.key};
     CHECK(tls_server_new(&tls, &e->tls) == ERR_OK);
     const struct kv_lmdb_options kv = {.path = e->spool_path,
                                        .map_bytes = 64 * 1024 * 1024,

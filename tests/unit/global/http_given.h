@@ -72,7 +72,8 @@ static inline void http_given_init(struct http_given *g)
     log_init("test", LOG_ERROR);
     made_certs_init(&g->certs);
     g->folder = scratch_new();
-    struct tls_options tls_options = {g->certs.certificate, g->certs.key, NULL};
+    struct tls_options tls_options = {.certificate_file = g->certs.certificate,
+                                      .key_file = g->certs.key};
     cr_assert_eq(tls_server_new(&tls_options, &g->tls), ERR_OK);
     struct kv_lmdb_options store = {.path = scratch_path(g->folder, "store"),
                                     .map_bytes = 64u << 20,

@@ -44,7 +44,7 @@ static void setup(void)
     log_init("test", LOG_ERROR);
     made_certs_init(&certs);
     folder = scratch_new();
-    struct tls_options tls_options = {certs.certificate, certs.key, NULL};
+    struct tls_options tls_options = {.certificate_file = certs.certificate, .key_file = certs.key};
     cr_assert_eq(tls_server_new(&tls_options, &tls), ERR_OK);
     struct kv_lmdb_options store = {.path = scratch_path(folder, "store"),
                                     .map_bytes = 64u << 20,

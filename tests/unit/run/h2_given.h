@@ -17,6 +17,9 @@
 
 #define HELD_MAX 4096
 
+/* Do servers that are given from now on let HTTP/1.1 in? */
+__attribute__((unused)) static bool given_http1;
+
 struct given {
     struct made_certs certs;
     SSL_CTX *tls;
@@ -155,7 +158,8 @@ static inline struct given *given_server(const struct h2_server_options *wanted,
     made_certs_init(&g->certs);
     const struct tls_options tls = {.certificate_file = g->certs.certificate,
                                     .key_file = g->certs.key,
-                                    .client_ca_file = client_certificates ? g->certs.ca : NULL};
+                                    .client_ca_file = client_certificates ? g->certs.ca : NULL,
+                                    .http1 = given_http1};
     cr_assert_eq(tls_server_new(&tls, &g->tls), ERR_OK);
     uv_loop_init(&g->loop);
     uv_async_init(&g->loop, &g->order, on_order);

@@ -42,6 +42,34 @@ Test(h2_peer, a_trusted_proxys_header_names_the_client)
     over_and_closed(g, p);
 }
 
+Test(h2_peer, a_trusted_proxys_header_names_the_client_of_http1_too)
+{
+    struct proxy_network loopback;
+    cr_assert(proxy_header_network_parse("127.0.0.0/8", &loopback));
+    const struct h2_server_options options = {.proxy_networks = &loopback,
+                                              .proxy_network_count = 1};
+    const struct h2_probe_options http1 = {.alpn = "\10http/1.1", .raw = true};
+    static const char ask[] = "GET /what HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    static char text[4096];
+    given_http1 = true;
+    struct given *g = given_server(&options, false);
+    h2_probe_prefix = proxied;
+
+    struct h2_probe *p = h2_probe_open(g->port, &http1);
+    cr_assert(h2_probe_write(p, ask, sizeof(ask) - 1));
+    uint64_t deadline = h2_probe_now() + H2_PROBE_WAIT_MS;
+    for (size_t length = 0; !p->dead && h2_probe_now() < deadline;) {
+        int got = SSL_read(p->ssl, text + length, (int)(sizeof(text) - 1 - length));
+        if (got > 0)
+            length += (size_t)got;
+        else
+            (void)h2_probe_step(p, got, deadline);
+    }
+
+    cr_expect(strstr(text, " from 203.0.113.9 ") != NULL, "%s", text);
+    over_and_closed(g, p);
+}
+
 Test(h2_peer, a_trusted_proxy_that_sends_no_header_is_not_served)
 {
     struct proxy_network loopback;
