@@ -127,6 +127,7 @@ void global_http_stop(struct global_http *http)
         buf_done(&w->body);
         buf_done(&w->packed);
         buf_done(&w->heads);
+        buf_done(&w->edges);
     }
     free(http->workers);
     free(http);

@@ -20,6 +20,7 @@ struct global_http_options {
     struct metrics *metrics;      /* of global_metric_rows */
     struct global_tokens *tokens; /* NULL: whoever reaches the port may ask everything */
     int read_log;                 /* file that gets a line for each billing read; -1: the log */
+    const char *zoneinfo;         /* folder of the time zone database; NULL: the system's */
 };
 
 /* Starts the threads. ERR_SYSTEM, ERR_CONFIG: the address cannot be had (logged). */

@@ -3,6 +3,7 @@
 #include "global/global_http_inside.h"
 
 #include "common/base/hash.h"
+#include "common/run/log.h"
 
 #include <stdio.h>
 
@@ -41,6 +42,14 @@ void global_http_refuse_with(struct global_http_visit *v, unsigned status, const
     h2_problem_begin(&v->w->body, status, token, title, detail);
     buf_put_u8(&v->w->body, '}');
     h2_respond(v->r, status, headers, countof(headers), buf_span(&v->w->body));
+}
+
+void global_http_fail(struct global_http_visit *v, enum err err)
+{
+    log_error("query failed", log_err(err));
+    global_http_refuse(
+        v, 503, "store_unavailable", "Store unavailable",
+        "The store could not be read; nothing is known about the counts. Try again.");
 }
 
 /* All lines of a field as one list (RFC 9110, 5.3). Valid until the next. */
@@ -115,6 +124,8 @@ static void add_standing(struct global_http_visit *v, struct h2_header *headers,
     headers[(*used)++] = (struct h2_header){"tributary-as-of", out_as_of};
     headers[(*used)++] = (struct h2_header){"tributary-watermarks", (const char *)text->data};
     headers[(*used)++] = (struct h2_header){"tributary-missing-edges", out_missing};
+    if (v->next[0] != '\0')
+        headers[(*used)++] = (struct h2_header){"tributary-next", v->next};
 }
 
 static struct span packed(struct global_http_visit *v, enum negotiate_coding coding)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * global_http_inside: what the files of the query service share. Audience: global_http.c,
- * global_http_answer.c, global_http_routes.c only. */
+ * global_http_*.c only. */
 #pragma once
 
 #include "common/run/body_encode.h"
@@ -23,6 +23,7 @@ struct global_http_worker {
     bool started;
     struct buf body, packed, heads; /* heads: texts of header fields */
     struct body_encode *encode;
+    struct buf edges; /* of windows in a time zone */
 };
 
 struct global_http {
@@ -45,7 +46,8 @@ struct global_http_visit {
      */
     size_t tagged_bytes;
     const struct stats_json_answer *standing;
-    bool final_; /* no byte of it will ever change */
+    bool final_;                       /* no byte of it will ever change */
+    char next[QUERY_CURSOR_CHARS + 1]; /* of rows that go on: for a header; "" if they do not */
 };
 
 /* The type that the client takes among those offered; answers 406 itself where there is none. */
@@ -56,6 +58,21 @@ void global_http_refuse(struct global_http_visit *v, unsigned status, const char
 /* A problem with one header more. */
 void global_http_refuse_with(struct global_http_visit *v, unsigned status, const char *token,
                              const char *title, const char *detail, struct h2_header header);
+
+/* The query, or false and a 400. */
+bool global_http_parse(struct global_http_visit *v, enum query_route route, struct query *out);
+/* The store could not be read: a 503. */
+void global_http_fail(struct global_http_visit *v, enum err err);
+/* context: a token. */
+bool global_http_may_read(const void *context, struct span ad_id);
+
+/* global_http_counts.c: the routes that tell counts. */
+void global_http_on_stats(struct global_http_visit *v);
+void global_http_on_top(struct global_http_visit *v);
+
+/* The clocks of a zone of the database in `folder`. ERR_NOT_FOUND: there is none of that name, or
+ * its file is no zone's. zone_done frees. */
+enum err WARN_UNUSED global_http_zone(const char *folder, const char *name, struct zone *out);
 
 /* Answers one request, at once. context: the worker. */
 void global_http_on_request(void *context, struct h2_request *r);

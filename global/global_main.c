@@ -239,6 +239,7 @@ static enum err open_http(void)
         .metrics = globe.metrics,
         .tokens = globe.tokens,
         .read_log = globe.read_log,
+        .zoneinfo = globe.options->zoneinfo,
     };
     for (unsigned i = 0; i < globe.options->regions_count; i++)
         options.reader.regions[i] = globe.options->regions[i].name;

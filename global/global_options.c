@@ -59,6 +59,7 @@ static const cyaml_schema_field_t option_fields[] = {
     TEXT("admin_listen", 0, struct global_options, admin_listen),
     TEXT("ports_file", CYAML_FLAG_OPTIONAL, struct global_options, ports_file),
     TEXT("log_level", CYAML_FLAG_OPTIONAL, struct global_options, log_level),
+    TEXT("zoneinfo", CYAML_FLAG_OPTIONAL, struct global_options, zoneinfo),
     CYAML_FIELD_UINT("workers", CYAML_FLAG_OPTIONAL, struct global_options, workers),
     OPTIONS_SWITCH("http1", struct global_options, http1),
     CYAML_FIELD_MAPPING("tls", CYAML_FLAG_DEFAULT, struct global_options, tls, tls_fields),
@@ -87,6 +88,7 @@ const char global_options_help[] =
     "      http1: true                    # HTTP/1.1 beside HTTP/2 (default true)\n"
     "      log_level: info                # debug, info, warn, error\n"
     "      ports_file: globe-1.ports      # optional: written when ready, with the real ports\n"
+    "      zoneinfo: /usr/share/zoneinfo  # optional: the time zones that queries may name\n"
     "      tls:\n"
     "        certificate_file: globe.crt  # PEM chain\n"
     "        key_file: globe.key          # readable by the owner alone\n"

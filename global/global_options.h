@@ -34,6 +34,7 @@ struct global_options_auth {
 struct global_options {
     char *id, *listen, *admin_listen;
     char *ports_file, *log_level; /* may be NULL */
+    char *zoneinfo;               /* folder of the time zone database; may be NULL */
     uint16_t workers;             /* 0 in the file, or absent: 2 */
     bool *http1;                  /* on where not given; never NULL after the load */
     struct global_options_tls tls;

@@ -152,15 +152,18 @@ static enum err add_counts(struct global_reader *r, const struct query *q, uint6
 
 static void add_hour(struct global_reader *r, const struct query *q, uint32_t hour, uint64_t bits)
 {
-    if (minute_window_minutes(q->window) >= 60) { /* such a window holds the hour entirely */
-        r->complete_minutes[query_point_of(q, hour * 60)] += (uint32_t)__builtin_popcountll(bits);
-        return;
+    uint32_t first = (uint32_t)base_max_u64(q->start_minute, hour * 60);
+    uint32_t end = (uint32_t)base_min_u64(q->end_minute, hour * 60 + 60);
+    if (end - first == 60) {
+        uint32_t point = query_point_of(q, first);
+        if (point == query_point_of(q, end - 1)) { /* it holds the hour entirely */
+            r->complete_minutes[point] += (uint32_t)__builtin_popcountll(bits);
+            return;
+        }
     }
-    for (uint32_t i = 0; i < 60; i++) {
-        uint32_t minute = hour * 60 + i;
-        if ((bits >> i & 1) != 0 && minute >= q->start_minute && minute < q->end_minute)
+    for (uint32_t minute = first; minute < end; minute++)
+        if ((bits >> (minute - hour * 60) & 1) != 0)
             r->complete_minutes[query_point_of(q, minute)]++;
-    }
 }
 
 /* How many minutes of each point are complete in the ad's partition of one region. */
@@ -222,9 +225,10 @@ static enum err union_sketches(struct global_reader *r, uint64_t ad_hash, uint32
 
 static enum err finish_points(struct global_reader *r, const struct query *q, uint64_t ad_hash)
 {
-    uint32_t needed = minute_window_minutes(q->window) * r->options.region_count;
     for (uint32_t i = 0; i < q->points; i++) {
         struct stats_json_point *p = &r->points[i];
+        uint32_t minutes = query_minute_of(q, i + 1) - query_minute_of(q, i);
+        uint32_t needed = minutes * r->options.region_count;
         CHECK(r->complete_minutes[i] <= needed);
         p->complete = r->complete_minutes[i] == needed;
         p->has_unique_users = p->complete;
@@ -275,40 +279,56 @@ enum err global_reader_end(struct global_reader *r, enum err err)
     return sticky != ERR_OK ? sticky : err;
 }
 
-enum err global_reader_stats(struct global_reader *r, const struct query *q,
-                             struct stats_json_answer *out)
+enum err global_reader_open(struct global_reader *r, struct stats_json_answer *out)
 {
-    struct stats_json_answer answer = {
-        .ad_id = query_ad(q),
-        .window = minute_window_name(q->window),
-    };
     enum err err = kv_begin(r->options.kv, false, &r->txn);
     if (err != ERR_OK)
         return err;
-    begin_points(r, q);
     err = global_reader_cards(r);
-    global_reader_standing(r, &answer);
-    if (err == ERR_OK)
-        err = read_points(r, q);
-    err = global_reader_end(r, err);
+    if (err != ERR_OK)
+        return global_reader_end(r, err);
+    global_reader_standing(r, out);
+    return ERR_OK;
+}
+
+enum err global_reader_points(struct global_reader *r, const struct query *q,
+                              struct stats_json_answer *out)
+{
+    begin_points(r, q);
+    enum err err = read_points(r, q);
+    out->ad_id = query_ad(q);
+    out->window = minute_window_name(q->window);
+    out->points = r->points;
+    out->point_count = q->points;
+    out->fill_none = q->fill_none;
+    return err;
+}
+
+enum err global_reader_close(struct global_reader *r, enum err err)
+{
+    return global_reader_end(r, err);
+}
+
+enum err global_reader_stats(struct global_reader *r, const struct query *q,
+                             struct stats_json_answer *out)
+{
+    struct stats_json_answer answer = {.point_count = 0};
+    enum err err = global_reader_open(r, &answer);
     if (err != ERR_OK)
         return err;
-    answer.points = r->points;
-    answer.point_count = q->points;
-    answer.fill_none = q->fill_none;
-    *out = answer;
-    return ERR_OK;
+    err = global_reader_close(r, global_reader_points(r, q, &answer));
+    if (err == ERR_OK)
+        *out = answer;
+    return err;
 }
 
 enum err global_reader_watermarks(struct global_reader *r, struct stats_json_answer *out)
 {
     struct stats_json_answer answer = {.point_count = 0};
-    enum err err = kv_begin(r->options.kv, false, &r->txn);
+    enum err err = global_reader_open(r, &answer);
     if (err != ERR_OK)
         return err;
-    err = global_reader_cards(r);
-    global_reader_standing(r, &answer);
-    err = global_reader_end(r, err);
+    err = global_reader_close(r, ERR_OK);
     if (err == ERR_OK)
         *out = answer;
     return err;

@@ -8,7 +8,7 @@
 #include "common/base/clock.h"
 #include "common/base/kv.h"
 #include "common/base/limits.h"
-#include "global/core/query.h"
+#include "global/core/query_span.h"
 #include "global/core/standing.h"
 #include "proto/stats_json.h"
 
@@ -29,6 +29,17 @@ void global_reader_free(struct global_reader *r);
  * (class RETRY or STOP) means that nothing is known: never that there are no clicks. */
 enum err WARN_UNUSED global_reader_stats(struct global_reader *r, const struct query *q,
                                          struct stats_json_answer *out);
+
+/* The same for several ads, all from one snapshot: open, then points of one ad after another, then
+ * close, whatever happened between. Keep it short: what lies between holds the snapshot. */
+
+/* Watermarks, missing edges and as_of; good until close. */
+enum err WARN_UNUSED global_reader_open(struct global_reader *r, struct stats_json_answer *out);
+/* Fills in ad and points, which are borrowed from r until the next; leaves the rest of *out. */
+enum err WARN_UNUSED global_reader_points(struct global_reader *r, const struct query *q,
+                                          struct stats_json_answer *out);
+/* err: what the calls before said. An error means that nothing that was read is known. */
+enum err WARN_UNUSED global_reader_close(struct global_reader *r, enum err err);
 
 /* Watermarks and missing edges alone. */
 enum err WARN_UNUSED global_reader_watermarks(struct global_reader *r,

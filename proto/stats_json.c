@@ -90,13 +90,39 @@ void stats_json_put_points(struct buf *out, const struct stats_json_answer *answ
     buf_put_u8(out, ']');
 }
 
+static void put_window(struct buf *out, const struct stats_json_answer *answer)
+{
+    stats_json_text(out, "\"window\":");
+    stats_json_string(out, span_of_text(answer->window));
+    if (answer->zone == NULL)
+        return;
+    stats_json_text(out, ",\"tz\":");
+    stats_json_string(out, span_of_text(answer->zone));
+}
+
 void stats_json_begin(struct buf *out, const struct stats_json_answer *answer)
 {
     stats_json_text(out, "{\"ad_id\":");
     stats_json_string(out, answer->ad_id);
-    stats_json_text(out, ",\"window\":");
-    stats_json_string(out, span_of_text(answer->window));
+    buf_put_u8(out, ',');
+    put_window(out, answer);
     stats_json_text(out, ",\"data\":");
+}
+
+void stats_json_begin_several(struct buf *out, const struct stats_json_answer *answer)
+{
+    buf_put_u8(out, '{');
+    put_window(out, answer);
+    stats_json_text(out, ",\"ads\":[");
+}
+
+void stats_json_put_one(struct buf *out, bool first, const struct stats_json_answer *answer)
+{
+    stats_json_text(out, first ? "{\"ad_id\":" : ",{\"ad_id\":");
+    stats_json_string(out, answer->ad_id);
+    stats_json_text(out, ",\"data\":");
+    stats_json_put_points(out, answer);
+    buf_put_u8(out, '}');
 }
 
 void stats_json_put(struct buf *out, const struct stats_json_answer *answer)

@@ -30,6 +30,7 @@ struct stats_json_missing {
 struct stats_json_answer {
     struct span ad_id; /* UTF-8 */
     const char *window;
+    const char *zone; /* NULL: not named; windows of UTC */
     const struct stats_json_point *points;
     size_t point_count;
     bool fill_none; /* complete points without clicks are left out: what is absent is zero */
@@ -50,9 +51,13 @@ static inline bool stats_json_is_stated(const struct stats_json_answer *answer, 
 /* Appends {"ad_id","window","data":[...],"as_of","watermarks","missing_edges"}. */
 void stats_json_put(struct buf *out, const struct stats_json_answer *answer);
 
-/* The parts of it: up to "data":, {"timestamp",...} of one point, the list of all stated ones, and
- * what stands behind: "as_of",... with the closing brace. */
+/* The parts of it: up to "data":, where a zone is named with it ("tz"), {"timestamp",...} of one
+ * point, the list of all stated ones, and what stands behind: "as_of",... with the closing brace.
+ */
 void stats_json_begin(struct buf *out, const struct stats_json_answer *answer);
+/* Of several ads: up to "ads":[, and {"ad_id","data"} of one of them. */
+void stats_json_begin_several(struct buf *out, const struct stats_json_answer *answer);
+void stats_json_put_one(struct buf *out, bool first, const struct stats_json_answer *answer);
 void stats_json_put_point(struct buf *out, const struct stats_json_point *point);
 void stats_json_put_points(struct buf *out, const struct stats_json_answer *answer);
 void stats_json_put_standing(struct buf *out, const struct stats_json_answer *answer);

@@ -48,8 +48,10 @@
 #define LIMIT_SILENT_MS       (90 * 1000ULL)
 
 /* Queries. */
-#define LIMIT_QUERY_POINTS 10080 /* a week of minutes */
-#define LIMIT_QUERY_BYTES  4096
+#define LIMIT_QUERY_POINTS  10080 /* a week of minutes; rows of one answer */
+#define LIMIT_QUERY_BYTES   4096
+#define LIMIT_QUERY_ADS     64               /* of one answer */
+#define LIMIT_QUERY_WINDOWS (2 * 366 * 1440) /* of one range that is read in pages */
 
 _Static_assert(LIMIT_SEGMENT_CLICKS <= LIMIT_BATCH_CLICKS, "a batch may span segments");
 _Static_assert(LIMIT_CLICK_BYTES <= LIMIT_BODY_BYTES, "one click fits one body");

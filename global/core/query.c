@@ -2,7 +2,9 @@
  * query: what GET /v1/stats, /v1/top and /v1/ads ask, strictly read. */
 #include "global/core/query.h"
 
+#include "global/core/query_span.h"
 #include "global/core/query_time.h"
+#include "global/core/zone.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,12 +12,25 @@
 #define LIMIT_MAX     1000u
 #define LIMIT_DEFAULT 100u
 #define LIMIT_TOP     10u
+#define LIMIT_DIGITS  5u
 
-enum parameter { AD_ID, WINDOW, START, END, CONSISTENCY, FILL, LIMIT, PREFIX, CURSOR, PARAMETERS };
+enum parameter {
+    AD_ID,
+    WINDOW,
+    START,
+    END,
+    TZ,
+    CONSISTENCY,
+    FILL,
+    LIMIT,
+    PREFIX,
+    CURSOR,
+    PARAMETERS
+};
 
 #define OF(route) (1u << (route))
 
-_Static_assert(LIMIT_MAX == 1000, "the rule of `limit` names it");
+_Static_assert(LIMIT_MAX == 1000 && LIMIT_QUERY_POINTS == 10080, "the rules of `limit` name them");
 
 static const struct {
     const char *name;
@@ -26,16 +41,17 @@ static const struct {
     [WINDOW] = {"window", OF(QUERY_STATS), OF(QUERY_STATS), "must be one of 1m, 5m, 1h, 1d"},
     [START] = {"start", OF(QUERY_STATS) | OF(QUERY_TOP), OF(QUERY_STATS) | OF(QUERY_TOP), NULL},
     [END] = {"end", OF(QUERY_STATS) | OF(QUERY_TOP), OF(QUERY_STATS) | OF(QUERY_TOP), NULL},
+    [TZ] = {"tz", OF(QUERY_STATS), 0, NULL},
     [CONSISTENCY] = {"consistency", OF(QUERY_STATS) | OF(QUERY_TOP), 0,
                      "must be one of eventual, complete, final"},
     [FILL] = {"fill", OF(QUERY_STATS), 0, "must be one of zero, none"},
-    [LIMIT] = {"limit", OF(QUERY_TOP) | OF(QUERY_ADS), 0, "must be a whole number from 1 to 1000"},
+    [LIMIT] = {"limit", OF(QUERY_STATS) | OF(QUERY_TOP) | OF(QUERY_ADS), 0, NULL},
     [PREFIX] = {"prefix", OF(QUERY_ADS), 0, NULL},
-    [CURSOR] = {"cursor", OF(QUERY_ADS), 0, "must be the `next` of an earlier answer"},
+    [CURSOR] = {"cursor", OF(QUERY_STATS) | OF(QUERY_ADS), 0,
+                "must be the `next` of an earlier answer"},
 };
 
-static bool PRINTF_LIKE(3, 4)
-    refuse(struct query_fault *fault, const char *parameter, const char *format, ...)
+bool query_refuse(struct query_fault *fault, const char *parameter, const char *format, ...)
 {
     (void)snprintf(fault->parameter, sizeof(fault->parameter), "%s", parameter);
     va_list args;
@@ -86,13 +102,14 @@ static bool decode(const char *text, size_t length, const char *name, uint8_t *o
     for (size_t i = 0; i < length; i++) {
         uint8_t byte = (uint8_t)text[i];
         if (byte == '+')
-            return refuse(fault, name,
-                          "a bare '+' is ambiguous: write %%2B for a plus sign, %%20 for a space");
+            return query_refuse(
+                fault, name,
+                "a bare '+' is ambiguous: write %%2B for a plus sign, %%20 for a space");
         if (byte == '%') {
             int high = length - i > 2 ? hex_value(text[i + 1]) : -1;
             int low = length - i > 2 ? hex_value(text[i + 2]) : -1;
             if (high < 0 || low < 0)
-                return refuse(fault, name, "'%%' must be followed by two hexadecimal digits");
+                return query_refuse(fault, name, "'%%' must be followed by two hexadecimal digits");
             byte = (uint8_t)(high * 16 + low);
             i += 2;
         }
@@ -111,31 +128,73 @@ static bool take_id(const char *text, size_t length, const char *name, char *out
     if (!decode(text, length, name, id, LIMIT_ID_BYTES, out_length, fault))
         return false;
     if (*out_length == SIZE_MAX)
-        return refuse(fault, name, "must be at most %d bytes of UTF-8", LIMIT_ID_BYTES);
+        return query_refuse(fault, name, "must be at most %d bytes of UTF-8", LIMIT_ID_BYTES);
     if (*out_length == 0)
-        return refuse(fault, name, "must not be empty");
+        return query_refuse(fault, name, "must not be empty");
     for (size_t i = 0; i < *out_length;) {
         size_t step = utf8_length(id + i, *out_length - i);
         if (step == 0)
-            return refuse(fault, name, "must be valid UTF-8");
+            return query_refuse(fault, name, "must be valid UTF-8");
         if (id[i] < 0x20 || id[i] == 0x7F)
-            return refuse(fault, name, "must not contain control characters");
+            return query_refuse(fault, name, "must not contain control characters");
         i += step;
     }
     id[*out_length] = '\0';
     return true;
 }
 
-static bool take_limit(const char *word, struct query *out)
+/* One more ad of the query. */
+static bool take_ad(const char *text, size_t length, struct query *out, struct query_fault *fault)
 {
-    size_t length = strlen(word);
+    char id[LIMIT_ID_BYTES + 1];
+    size_t id_length;
+    if (!take_id(text, length, "ad_id", id, &id_length, fault))
+        return false;
+    uint32_t start = 0;
+    for (uint32_t i = 0; i < out->ad_count; start = out->ad_ends[i++])
+        if (span_equal(span_of(out->ads + start, out->ad_ends[i] - start), span_of(id, id_length)))
+            return query_refuse(fault, "ad_id", "must not name the same ad twice");
+    if (out->ad_count == LIMIT_QUERY_ADS)
+        return query_refuse(fault, "ad_id", "must be given at most %d times", LIMIT_QUERY_ADS);
+    memcpy(out->ads + start, id, id_length); /* they were longer in the text of the query */
+    out->ad_ends[out->ad_count++] = (uint16_t)(start + id_length);
+    if (out->ad_count > 1)
+        return true;
+    memcpy(out->ad_id, id, sizeof(id));
+    out->ad_id_length = id_length;
+    return true;
+}
+
+static bool take_limit(const char *text, size_t length, enum query_route route, struct query *out,
+                       struct query_fault *fault)
+{
+    uint8_t digits[LIMIT_DIGITS];
+    uint32_t most = route == QUERY_STATS ? LIMIT_QUERY_POINTS : LIMIT_MAX;
+    size_t used = 0;
+    if (!decode(text, length, "limit", digits, sizeof(digits), &used, fault))
+        return false;
+    bool known = used != SIZE_MAX && (used < LIMIT_DIGITS || digits[0] != '0');
     out->limit = 0;
-    for (size_t i = 0; i < length; i++) {
-        if (word[i] < '0' || word[i] > '9' || length > 4)
-            return false;
-        out->limit = out->limit * 10 + (uint32_t)(word[i] - '0');
+    for (size_t i = 0; known && i < used; i++) {
+        known = digits[i] >= '0' && digits[i] <= '9';
+        out->limit = out->limit * 10 + (uint32_t)(digits[i] & 15);
     }
-    return out->limit >= 1 && out->limit <= LIMIT_MAX;
+    out->paged = true;
+    if (!known || out->limit < 1 || out->limit > most)
+        return query_refuse(fault, "limit", "must be a whole number from 1 to %u", most);
+    return true;
+}
+
+static bool take_zone(const char *text, size_t length, struct query *out, struct query_fault *fault)
+{
+    uint8_t *name = (uint8_t *)out->zone;
+    size_t used = 0;
+    if (!decode(text, length, "tz", name, QUERY_ZONE_BYTES, &used, fault))
+        return false;
+    if (used == SIZE_MAX || !zone_name_is_valid(span_of(name, used)))
+        return query_refuse(fault, "tz", QUERY_ZONE_RULE);
+    name[used] = '\0';
+    return true;
 }
 
 static bool take_cursor(const char *word, struct query *out)
@@ -182,14 +241,12 @@ static bool take_word(const char *text, size_t length, enum parameter parameter,
         known = minute_window_parse(word, &out->window);
     else if (parameter == FILL)
         known = take_fill(word, out);
-    else if (parameter == LIMIT)
-        known = take_limit(word, out);
     else if (parameter == CURSOR)
         known = take_cursor(word, out);
     else
         known = take_consistency(word, out);
     if (!known)
-        (void)refuse(fault, name, "%s", parameters[parameter].rule);
+        (void)query_refuse(fault, name, "%s", parameters[parameter].rule);
     return known;
 }
 
@@ -206,9 +263,10 @@ static bool take_time(const char *text, size_t length, const char *name, uint64_
     if (used != SIZE_MAX && used > 4 && digits[4] == '-') {
         if (query_time_rfc3339(span_of(digits, used), out_s))
             return true;
-        return refuse(fault, name,
-                      "must be Unix seconds or an RFC 3339 time of whole seconds from 1970 on, as "
-                      "2026-01-31T00:00:00Z or 2026-01-31T01:00:00%%2B01:00");
+        return query_refuse(
+            fault, name,
+            "must be Unix seconds or an RFC 3339 time of whole seconds from 1970 on, as "
+            "2026-01-31T00:00:00Z or 2026-01-31T01:00:00%%2B01:00");
     }
     uint64_t value = 0;
     bool integer = used > 0;
@@ -218,33 +276,12 @@ static bool take_time(const char *text, size_t length, const char *name, uint64_
             value = value * 10 + (uint64_t)(digits[i] - '0');
     }
     if (!integer)
-        return refuse(fault, name, "must be a whole number of Unix seconds, or an RFC 3339 time");
+        return query_refuse(fault, name,
+                            "must be a whole number of Unix seconds, or an RFC 3339 time");
     if (used == SIZE_MAX || value > latest_s)
-        return refuse(fault, name, "must be Unix seconds (not milliseconds), at most %llu",
-                      (unsigned long long)latest_s);
+        return query_refuse(fault, name, "must be Unix seconds (not milliseconds), at most %llu",
+                            (unsigned long long)latest_s);
     *out_s = value;
-    return true;
-}
-
-static bool check_span(struct query *q, uint64_t start_s, uint64_t end_s, struct query_fault *fault)
-{
-    const char *window = minute_window_name(q->window);
-    uint64_t window_s = minute_window_minutes(q->window) * 60ULL;
-    if (start_s % window_s != 0)
-        return refuse(fault, "start", "must be aligned to the window %s: a multiple of %llu s",
-                      window, (unsigned long long)window_s);
-    if (end_s % window_s != 0)
-        return refuse(fault, "end", "must be aligned to the window %s: a multiple of %llu s",
-                      window, (unsigned long long)window_s);
-    if (end_s <= start_s)
-        return refuse(fault, "end", "must be after start (the range is [start, end))");
-    uint64_t points = (end_s - start_s) / window_s;
-    if (points > LIMIT_QUERY_POINTS)
-        return refuse(fault, "end", "the range must hold at most %d windows of %s, not %llu",
-                      LIMIT_QUERY_POINTS, window, (unsigned long long)points);
-    q->start_minute = (uint32_t)(start_s / 60);
-    q->end_minute = (uint32_t)(end_s / 60);
-    q->points = (uint32_t)points;
     return true;
 }
 
@@ -273,13 +310,12 @@ static bool refuse_unknown(enum query_route route, const char *text, size_t leng
                                      used > 0 ? ", " : "", parameters[p].name);
     CHECK(used < sizeof(known));
     if (used == 0)
-        return refuse(fault, name, "unknown parameter; this resource takes no parameters");
-    return refuse(fault, name, "unknown parameter; known are %s", known);
+        return query_refuse(fault, name, "unknown parameter; this resource takes no parameters");
+    return query_refuse(fault, name, "unknown parameter; known are %s", known);
 }
 
 static bool take_pair(enum query_route route, const char *text, size_t length,
-                      bool seen[PARAMETERS], uint64_t times[2], struct query *out,
-                      struct query_fault *fault)
+                      bool seen[PARAMETERS], struct query *out, struct query_fault *fault)
 {
     const char *equals = memchr(text, '=', length);
     size_t name_length = equals == NULL ? length : (size_t)(equals - text);
@@ -292,15 +328,20 @@ static bool take_pair(enum query_route route, const char *text, size_t length,
     if (parameter == PARAMETERS || (parameters[parameter].known & OF(route)) == 0)
         return refuse_unknown(route, text, name_length, fault);
     const char *name = parameters[parameter].name;
-    if (seen[parameter])
-        return refuse(fault, name, "must be given once");
+    if (seen[parameter] && parameter != AD_ID)
+        return query_refuse(fault, name, "must be given once");
     seen[parameter] = true;
     if (parameter == AD_ID)
-        return take_id(value, value_length, name, out->ad_id, &out->ad_id_length, fault);
+        return take_ad(value, value_length, out, fault);
+    if (parameter == LIMIT)
+        return take_limit(value, value_length, route, out, fault);
+    if (parameter == TZ)
+        return take_zone(value, value_length, out, fault);
     if (parameter == PREFIX)
         return take_id(value, value_length, name, out->prefix, &out->prefix_length, fault);
     if (parameter == START || parameter == END)
-        return take_time(value, value_length, name, &times[parameter - START], fault);
+        return take_time(value, value_length, name,
+                         parameter == START ? &out->start_s : &out->end_s, fault);
     return take_word(value, value_length, parameter, out, fault);
 }
 
@@ -308,23 +349,21 @@ bool query_parse_for(enum query_route route, const char *text, struct query *out
                      struct query_fault *out_fault)
 {
     bool seen[PARAMETERS] = {false};
-    uint64_t times[2] = {0, 0};
     *out = (struct query){.consistency = QUERY_EVENTUAL, .window = MINUTE_WINDOW_1M};
     out->limit = route == QUERY_TOP ? LIMIT_TOP : LIMIT_DEFAULT;
     if (strlen(text) > LIMIT_QUERY_BYTES)
-        return refuse(out_fault, "query", "must be at most %d bytes", LIMIT_QUERY_BYTES);
+        return query_refuse(out_fault, "query", "must be at most %d bytes", LIMIT_QUERY_BYTES);
     while (*text != '\0') {
         size_t length = strcspn(text, "&");
-        if (length > 0 && !take_pair(route, text, length, seen, times, out, out_fault))
+        if (length > 0 && !take_pair(route, text, length, seen, out, out_fault))
             return false;
         text += length;
         text += *text == '&';
     }
     for (enum parameter p = 0; p < PARAMETERS; p++)
         if (!seen[p] && (parameters[p].required & OF(route)) != 0)
-            return refuse(out_fault, parameters[p].name, "is required");
-    return (parameters[END].required & OF(route)) == 0 ||
-           check_span(out, times[0], times[1], out_fault);
+            return query_refuse(out_fault, parameters[p].name, "is required");
+    return !seen[END] || seen[TZ] || query_lay_out(out, out_fault);
 }
 
 bool query_parse(const char *text, struct query *out, struct query_fault *out_fault)

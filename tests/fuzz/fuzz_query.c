@@ -1,22 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0
  * fuzz_query: any text behind a '?', for every route: refused in words, or within every limit. */
-#include "global/core/query.h"
+#include "global/core/query_span.h"
 #include "global/core/query_time.h"
 #include "tests/fuzz/fuzz_target.h"
+
+/* Every row of the page is of one slice, and in its place. */
+static void check_rows(const struct query *q)
+{
+    struct query slice;
+    uint32_t count;
+    uint32_t row = q->first_row;
+    for (; (count = query_slice(q, row, &slice)) > 0; row += count) {
+        uint32_t wide = minute_window_minutes(q->window);
+        CHECK(slice.ad_id_length > 0 && slice.ad_id_length <= LIMIT_ID_BYTES);
+        CHECK(slice.points == count && count <= LIMIT_QUERY_POINTS);
+        CHECK(slice.end_minute - slice.start_minute == count * wide);
+        CHECK(query_point_of(&slice, slice.end_minute - 1) == count - 1);
+        CHECK(query_minute_of(&slice, count) == slice.end_minute);
+    }
+    CHECK(row == q->last_row && row - q->first_row <= LIMIT_QUERY_POINTS);
+}
 
 static void check_good(enum query_route route, const struct query *q)
 {
     CHECK(q->ad_id_length <= LIMIT_ID_BYTES && q->prefix_length <= LIMIT_ID_BYTES);
-    if (route == QUERY_STATS || route == QUERY_TOP) {
-        uint32_t wide = minute_window_minutes(q->window);
-        CHECK(q->points >= 1 && q->points <= LIMIT_QUERY_POINTS);
-        CHECK(q->start_minute < q->end_minute);
-        CHECK(q->end_minute - q->start_minute == q->points * wide);
-        CHECK(query_point_of(q, q->end_minute - 1) == q->points - 1);
-        CHECK(query_minute_of(q, q->points) == q->end_minute);
-    }
+    if ((route != QUERY_STATS && route != QUERY_TOP) || q->zone[0] != '\0')
+        return;
+    CHECK(q->points >= 1 && q->start_minute < q->end_minute);
+    CHECK(q->end_minute - q->start_minute == q->points * minute_window_minutes(q->window));
+    CHECK(q->points <=
+          (q->paged && route == QUERY_STATS ? LIMIT_QUERY_WINDOWS : LIMIT_QUERY_POINTS));
     if (route == QUERY_STATS)
-        CHECK(q->ad_id_length > 0);
+        check_rows(q);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

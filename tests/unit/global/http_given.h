@@ -24,7 +24,8 @@ struct http_given {
     struct metrics *metrics;
     struct global_http *http;
     struct h2_probe *probe;
-    const char *ads[2]; /* both of partition 0, names of one length */
+    const char *zoneinfo; /* NULL: the system's */
+    const char *ads[2];   /* both of partition 0, names of one length */
 };
 
 static inline void http_given_clicks(struct http_given *g)
@@ -60,6 +61,7 @@ static inline void http_given_start(struct http_given *g, struct global_tokens *
         .metrics = g->metrics,
         .tokens = tokens,
         .read_log = read_log,
+        .zoneinfo = g->zoneinfo,
     };
     cr_assert_eq(global_http_start(&options, &g->http), ERR_OK);
     struct h2_probe_options how = {0};

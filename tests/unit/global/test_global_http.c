@@ -221,7 +221,7 @@ Test(global_http, every_bad_query_is_told_what_is_wrong)
         {"?ad_id=x&window=1m&start=-60&end=60", "start: must be a whole number"},
         {"?ad_id=x&window=1m&start=0&end=1700000000000", "end: must be Unix seconds (not milli"},
         {"?ad_id=x&window=1m&start=0&end=60&end=60", "end: must be given once"},
-        {"?ad_id=x&window=1m&start=0&end=60&limit=5", "limit: unknown parameter"},
+        {"?ad_id=x&window=1m&start=0&end=60&prefix=5", "prefix: unknown parameter"},
         {"?ad_id=x&window=1m&start=0&end=60&consistency=yes", "consistency: must be one of"},
     };
     char path[256];

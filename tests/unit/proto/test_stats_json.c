@@ -95,3 +95,22 @@ Test(stats_json, the_largest_numbers_are_written_in_full, .fini = fini)
     cr_assert_not_null(strstr((const char *)out.data, "\"unique_users\":10000000000000000000,"));
     cr_assert_not_null(strstr((const char *)out.data, "\"timestamp\":253402300799,"));
 }
+
+Test(stats_json, several_ads_are_a_list_and_a_zone_is_named, .fini = fini)
+{
+    const struct stats_json_point point = {.timestamp = 60, .click_count = 2};
+    struct stats_json_answer answer = {.ad_id = span_of_text("a"),
+                                       .window = "1d",
+                                       .zone = "Asia/Kolkata",
+                                       .points = &point,
+                                       .point_count = 1};
+    stats_json_begin_several(&out, &answer);
+    stats_json_put_one(&out, true, &answer);
+    answer.ad_id = span_of_text("b");
+    answer.point_count = 0;
+    stats_json_put_one(&out, false, &answer);
+    expect_text("{\"window\":\"1d\",\"tz\":\"Asia/Kolkata\",\"ads\":["
+                "{\"ad_id\":\"a\",\"data\":[{\"timestamp\":60,\"click_count\":2,"
+                "\"unique_users\":null,\"unique_users_error\":null,\"complete\":false,"
+                "\"final\":false}]},{\"ad_id\":\"b\",\"data\":[]}");
+}
