@@ -49,8 +49,8 @@ def own_mounts():
 class Disk:
     """An ext4 in a file."""
 
-    def __init__(self, folder, mount_point, megabytes=400):
-        self.image = os.path.join(folder, "disk.img")
+    def __init__(self, folder, mount_point, megabytes=400, image="disk.img"):
+        self.image = os.path.join(folder, image)
         self.mount_point = mount_point
         with open(self.image, "wb") as file:
             file.truncate(megabytes << 20)

@@ -42,7 +42,7 @@ struct load_conn {
 struct load_loop {
     int epoll;
     SSL_CTX *tls;
-    uint32_t timeout_ms;
+    uint32_t timeout_ms, pause_max_us;
     struct load_conn *conns;
 };
 
@@ -57,6 +57,7 @@ struct load_loop *load_loop_new(const char *ca_file, uint32_t timeout_ms)
 {
     struct load_loop *loop = load_alloc(sizeof *loop);
     loop->timeout_ms = timeout_ms;
+    loop->pause_max_us = PAUSE_MAX_US;
     loop->epoll = epoll_create1(EPOLL_CLOEXEC);
     loop->tls = SSL_CTX_new(TLS_client_method());
     if (loop->epoll < 0 || !loop->tls)
@@ -70,6 +71,11 @@ struct load_loop *load_loop_new(const char *ca_file, uint32_t timeout_ms)
     if (SSL_CTX_set_alpn_protos(loop->tls, (const unsigned char *)"\x02h2", 3) != 0)
         load_die("cannot offer h2");
     return loop;
+}
+
+void load_loop_reconnect(struct load_loop *loop, uint32_t max_ms)
+{
+    loop->pause_max_us = max_ms * 1000;
 }
 
 void load_loop_one_cipher(struct load_loop *loop, const char *name)
@@ -110,7 +116,7 @@ static void go_down(struct load_conn *c, const char *why)
     c->fd = -1;
     c->out.length = c->out_sent = 0;
     c->retry_us = load_mono_us() + c->pause_us;
-    c->pause_us = c->pause_us * 2 > PAUSE_MAX_US ? PAUSE_MAX_US : c->pause_us * 2;
+    c->pause_us = c->pause_us * 2 > c->loop->pause_max_us ? c->loop->pause_max_us : c->pause_us * 2;
     while (c->open.next != &c->open)
         finish(c, c->open.next, LOAD_BROKEN);
 }

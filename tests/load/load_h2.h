@@ -36,6 +36,8 @@ struct load_conn;
 
 /* timeout_ms: an exchange without an answer ends as LOAD_TIMED_OUT. */
 struct load_loop *load_loop_new(const char *ca_file, uint32_t timeout_ms);
+/* How long a connection that failed waits at most before it is tried again (500 ms). */
+void load_loop_reconnect(struct load_loop *loop, uint32_t max_ms);
 void load_loop_free(struct load_loop *loop);
 /* Connections made from now on offer TLS 1.3 with this suite alone. */
 void load_loop_one_cipher(struct load_loop *loop, const char *name);

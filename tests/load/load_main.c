@@ -21,7 +21,8 @@ static const char help[] =
     "32]\n"
     "                       [--ads 2000] [--zipf 1.05] [--single-permille 100] [--batch 50-500]\n"
     "                       [--retry-permille 50] [--home-permille 200] [--late-permille 50]\n"
-    "                       [--replicated-permille 50] [--timeout-ms 10000] [--drain-seconds 30]\n"
+    "                       [--replicated-permille 50] [--timeout-ms 10000] [--reconnect-ms 500]\n"
+    "                       [--drain-seconds 30]\n"
     "                       [--seed N] [--latencies FILE] [--json] [--quiet]\n"
     "  tributary-load check --ledger FILE [--ledger ...] (--global HOST:PORT --ca FILE | --counts "
     "FILE)\n"
@@ -86,6 +87,7 @@ static const struct line_option {
     {"retry-permille", WHOLE, AT(send.repeat_permille), 0, 1000},
     {"home-permille", WHOLE, AT(send.home_permille), 0, 1000},
     {"replicated-permille", WHOLE, AT(send.replicated_permille), 0, 1000},
+    {"reconnect-ms", WHOLE, AT(send.reconnect_ms), 1, 60000},
     {"timeout-ms", WHOLE, AT(send.timeout_ms), 1, 600000},
     {"count", WHOLE, AT(count), 1, 1000000},
     {"interval-ms", WHOLE, AT(interval_ms), 1, 600000},
@@ -244,6 +246,7 @@ int main(int argc, char **argv)
                                  .home_permille = 200,
                                  .replicated_permille = 50,
                                  .timeout_ms = 10000,
+                                 .reconnect_ms = 500,
                                  .drain_seconds = 30,
                                  .mix = {.ads = 2000,
                                          .zipf = 1.05,

@@ -410,6 +410,7 @@ int load_send(const struct load_send_options *options)
     s.rand.state = options->mix.seed ^ 0x5eed;
     s.maker = load_maker_new(&options->mix);
     s.loop = load_loop_new(options->ca_file, options->timeout_ms);
+    load_loop_reconnect(s.loop, options->reconnect_ms);
     s.ledger = load_ledger_open(options->ledger_file, options->mix.run);
     /* The ledger counts from its own first line; marks must speak the same positions. */
     s.lines_before = load_ledger_add(s.ledger, &(struct load_buf){0});

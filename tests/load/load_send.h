@@ -23,7 +23,7 @@ struct load_send_options {
     unsigned repeat_permille;     /* of requests answered 202: sent once more */
     unsigned home_permille;       /* of requests: clicks name their home region */
     unsigned replicated_permille; /* of requests: Prefer: durability=replicated */
-    uint32_t timeout_ms;
+    uint32_t timeout_ms, reconnect_ms;
     double drain_seconds;
     struct load_mix mix;
     bool json, quiet;
