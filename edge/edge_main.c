@@ -246,6 +246,7 @@ static struct edge_threads *make_threads(struct edge *e)
         .housekeep = spool_housekeep,
         .spool_context = e,
         .spool_path = o->spool.path,
+        .degraded_percent = o->spool.degraded_percent,
         .unfit = unfit,
     };
     return edge_threads_new(&options);
@@ -261,6 +262,7 @@ static enum err open_pipeline(struct edge *e)
         .publish_timeout_ms = o->publish_timeout_ms,
         .window_bytes = WINDOW_BYTES,
         .segment_bytes = SEGMENT_BYTES,
+        .reader_silent_ms = o->spool.reader_silent_s * 1000,
         .kv = e->spool,
         .clock = clock_os(),
         .on_acked = edge_threads_acked,
@@ -268,13 +270,8 @@ static enum err open_pipeline(struct edge *e)
     };
     (void)snprintf(options.edge, sizeof(options.edge), "%s", o->id);
     for (uint32_t i = 0; i < o->regions_count; i++) {
-        struct edge_region *region = &options.regions[i];
-        (void)snprintf(region->name, sizeof(region->name), "%s", o->regions[i].name);
-        region->bus = e->buses[i];
-        region->reader_count = o->regions[i].readers_count;
-        for (uint32_t j = 0; j < region->reader_count; j++)
-            (void)snprintf(region->readers[j], sizeof(region->readers[j]), "%s",
-                           o->regions[i].readers[j]);
+        edge_options_region_fill(o, i, &options.regions[i]);
+        options.regions[i].bus = e->buses[i];
     }
     enum err err = edge_pipeline_new(&options, &e->pipeline);
     if (err == ERR_CONFIG)

@@ -36,6 +36,9 @@ static const cyaml_schema_field_t region_fields[] = {
     NUMBER_OPTIONAL("stream_replicas", struct edge_options_region, stream_replicas),
     CYAML_FIELD_SEQUENCE("readers", CYAML_FLAG_POINTER, struct edge_options_region, readers,
                          &reader_schema, 1, LIMIT_READERS),
+    CYAML_FIELD_SEQUENCE("archivers", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                         struct edge_options_region, archivers, &reader_schema, 1,
+                         LIMIT_READERS - 1),
     CYAML_FIELD_END};
 
 static const cyaml_schema_value_t region_schema = {
@@ -50,6 +53,8 @@ static const cyaml_schema_field_t tls_fields[] = {
 static const cyaml_schema_field_t spool_fields[] = {
     TEXT("path", struct edge_options_spool, path),
     CYAML_FIELD_UINT("bytes", CYAML_FLAG_DEFAULT, struct edge_options_spool, bytes),
+    NUMBER_OPTIONAL("degraded_percent", struct edge_options_spool, degraded_percent),
+    NUMBER_OPTIONAL("reader_silent_s", struct edge_options_spool, reader_silent_s),
     CYAML_FIELD_END};
 
 static const cyaml_schema_field_t limit_fields[] = {
@@ -134,6 +139,8 @@ static void fill_defaults(struct edge_options *o)
     default_u32(&o->horizon_hours, 24);
     default_u32(&o->heartbeat_ms, 30000);
     default_u32(&o->publish_timeout_ms, 5000);
+    default_u32(&o->spool.degraded_percent, 90);
+    default_u32(&o->spool.reader_silent_s, 300);
     default_u32(&o->limits.body_bytes, LIMIT_BODY_BYTES);
     default_u32(&o->limits.body_ratio, 100);
     default_u32(&o->limits.batch_clicks, LIMIT_BATCH_CLICKS);
@@ -170,6 +177,8 @@ static enum err check_ranges(const char *path, const struct edge_options *o, cha
         {"heartbeat_ms", o->heartbeat_ms, 100, LIMIT_SILENT_MS / 2},
         {"publish_timeout_ms", o->publish_timeout_ms, 100, 60000},
         {"spool.bytes", o->spool.bytes, SPOOL_BYTES_MIN, SPOOL_BYTES_MAX},
+        {"spool.degraded_percent", o->spool.degraded_percent, 20, 100},
+        {"spool.reader_silent_s", o->spool.reader_silent_s, 15, 86400},
         {"limits.body_bytes", o->limits.body_bytes, LIMIT_CLICK_BYTES, LIMIT_BODY_BYTES},
         {"limits.body_ratio", o->limits.body_ratio, 1, 100000},
         {"limits.batch_clicks", o->limits.batch_clicks, 1, LIMIT_BATCH_CLICKS},
@@ -194,6 +203,46 @@ static enum err check_ranges(const char *path, const struct edge_options *o, cha
 
 #define NAME_RULE "must be a lower-case letter, then at most %d letters, digits or hyphens"
 
+/* Folds, and behind them the archivers. */
+static const char *reader_name(const struct edge_options_region *region, uint32_t at)
+{
+    return at < region->readers_count ? region->readers[at]
+                                      : region->archivers[at - region->readers_count];
+}
+
+static enum err check_readers(const char *path, const struct edge_options_region *region,
+                              uint32_t index, char **out_error)
+{
+    uint32_t count = region->readers_count + region->archivers_count;
+    char key[64];
+    for (uint32_t i = 0; i < count; i++) {
+        bool folds = i < region->readers_count;
+        (void)snprintf(key, sizeof(key), "regions[%u].%s[%u]", index,
+                       folds ? "readers" : "archivers", folds ? i : i - region->readers_count);
+        if (!subject_name_is_valid(reader_name(region, i), LIMIT_READER_NAME_BYTES))
+            return options_wrong(path, key, out_error, NAME_RULE, LIMIT_READER_NAME_BYTES - 1);
+        for (uint32_t j = 0; j < i; j++)
+            if (strcmp(reader_name(region, i), reader_name(region, j)) == 0)
+                return options_wrong(path, key, out_error, "is listed twice");
+        if (i == LIMIT_READERS)
+            return options_wrong(path, key, out_error, "is one too many: %d readers and archivers",
+                                 LIMIT_READERS);
+    }
+    return ERR_OK;
+}
+
+void edge_options_region_fill(const struct edge_options *o, uint32_t index, struct edge_region *out)
+{
+    const struct edge_options_region *region = &o->regions[index];
+    (void)snprintf(out->name, sizeof(out->name), "%s", region->name);
+    out->reader_count = region->readers_count + region->archivers_count;
+    CHECK(out->reader_count <= LIMIT_READERS);
+    for (uint32_t i = 0; i < out->reader_count; i++) {
+        (void)snprintf(out->readers[i], sizeof(out->readers[i]), "%s", reader_name(region, i));
+        out->archivers |= i < region->readers_count ? 0 : 1u << i;
+    }
+}
+
 static enum err check_region(const char *path, const struct edge_options *o, uint32_t index,
                              char **out_error)
 {
@@ -206,14 +255,9 @@ static enum err check_region(const char *path, const struct edge_options *o, uin
     for (uint32_t i = 0; i < index; i++)
         if (strcmp(o->regions[i].name, region->name) == 0)
             return options_wrong(path, key, out_error, "is already the name of regions[%u]", i);
-    for (uint32_t i = 0; i < region->readers_count; i++) {
-        (void)snprintf(key, sizeof(key), "regions[%u].readers[%u]", index, i);
-        if (!subject_name_is_valid(region->readers[i], LIMIT_READER_NAME_BYTES))
-            return options_wrong(path, key, out_error, NAME_RULE, LIMIT_READER_NAME_BYTES - 1);
-        for (uint32_t j = 0; j < i; j++)
-            if (strcmp(region->readers[i], region->readers[j]) == 0)
-                return options_wrong(path, key, out_error, "is listed twice");
-    }
+    enum err err = check_readers(path, region, index, out_error);
+    if (err != ERR_OK)
+        return err;
     (void)snprintf(key, sizeof(key), "regions[%u].stream_replicas", index);
     if (region->stream_replicas > 5)
         return options_wrong(path, key, out_error, "must be from 1 to 5");

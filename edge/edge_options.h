@@ -8,14 +8,15 @@
 #include "common/base/hash.h"
 #include "common/base/limits.h"
 #include "common/run/proxy_header.h"
+#include "edge/edge_pipeline.h"
 
 /* Keys as in the file; optional ones got their defaults in edge_options_load. */
 struct edge_options_region {
     char *name, *nats_url;
     char *user, *password_file, *domain; /* NULL where not given */
     uint32_t stream_replicas;
-    char **readers;
-    uint32_t readers_count;
+    char **readers, **archivers;
+    uint32_t readers_count, archivers_count;
 };
 
 struct edge_options_tls {
@@ -25,6 +26,7 @@ struct edge_options_tls {
 struct edge_options_spool {
     char *path;
     uint64_t bytes;
+    uint32_t degraded_percent, reader_silent_s;
 };
 
 /* Small bodies may unpack to any ratio: the text of one click repeats itself a lot. */
@@ -74,6 +76,10 @@ struct edge_options {
 enum err WARN_UNUSED edge_options_load(const char *path, struct edge_options **out,
                                        char **out_error);
 void edge_options_free(struct edge_options *o);
+
+/* Name and readers of one region, as the driver wants them; its bus is the caller's to add. */
+void edge_options_region_fill(const struct edge_options *o, uint32_t index,
+                              struct edge_region *out);
 
 /* 16 raw bytes, or 32 hex digits. */
 bool edge_options_key_parse(struct span text, uint8_t out_key[HASH_KEY_BYTES]);

@@ -196,6 +196,8 @@ enum err edge_pipeline_new(const struct edge_pipeline_options *options, struct e
     for (uint32_t i = 0; i < p->options.region_count; i++) {
         struct edge_region *region = &p->options.regions[i];
         struct subject floors = subject_floors_of_edge(region->name, p->options.edge);
+        trim_watch_init(&p->regions[i].watch, p->options.reader_silent_ms, region->reader_count,
+                        region->archivers, p->start_mono_ms);
         err = bus_listen(region->bus, floors.text);
         if (err != ERR_OK) {
             edge_pipeline_free(p);

@@ -23,6 +23,7 @@ struct edge_region {
     char readers[LIMIT_READERS]
                 [LIMIT_READER_NAME_BYTES + 1]; /* every configured reader's floor is waited for */
     uint32_t reader_count;
+    uint32_t archivers; /* bit i: readers[i] is an archiver, which is never passed over */
 };
 
 struct edge_pipeline_options {
@@ -34,6 +35,7 @@ struct edge_pipeline_options {
     uint32_t publish_timeout_ms; /* own time-out of an unanswered publish; 5000 */
     uint64_t window_bytes;       /* un-acknowledged bytes a region; 4 MiB */
     uint32_t segment_bytes;      /* aim of a busy segment; 256 KiB */
+    uint32_t reader_silent_ms;   /* from then on a fold is missing; 0: never */
     struct kv_port *kv;
     struct clock_port *clock;
     void (*on_acked)(
@@ -67,6 +69,10 @@ enum err WARN_UNUSED edge_trim(struct edge_pipeline *p);
 /* Clean shutdown: FIN on every line of the current epoch. No edge_commit afterwards. */
 enum err WARN_UNUSED edge_finish(struct edge_pipeline *p);
 
+/* Is the spool nearly full (trim_watch_pressed)? While it is, folds that are missing are passed
+ * over. Committer's thread. */
+void edge_pipeline_press(struct edge_pipeline *p, bool pressed);
+
 /* One bounded bite of forwarding: events of all buses, then segments while windows are open, then
  * heartbeats. Returns ERR_OK or a class STOP error; *out_idle_ms: call again after that long at the
  * latest (0: at once). */
@@ -93,6 +99,14 @@ struct edge_floor_view {
 /* One row for each reader of the region; returns how many. Any thread. */
 uint32_t edge_pipeline_floors(struct edge_pipeline *p, uint32_t home, uint16_t partition,
                               struct edge_floor_view out[LIMIT_READERS]);
+struct edge_reader_view {
+    const char *reader; /* the options' own */
+    bool passed_over;   /* it is missing, the spool nearly full: numbers go without it */
+    uint64_t passed;    /* numbers that this process let go before the reader had consumed them */
+};
+/* One row for each reader of the region; returns how many. Any thread. */
+uint32_t edge_pipeline_readers(struct edge_pipeline *p, uint32_t home,
+                               struct edge_reader_view out[LIMIT_READERS]);
 /* About how long ago the oldest click was stored that some reader has not consumed; 0: none. To the
  * batch. Looks into the spool; any thread but the committer in a transaction. */
 uint64_t edge_pipeline_oldest_ms(struct edge_pipeline *p);

@@ -100,7 +100,7 @@ static void floor_apply(struct edge_pipeline *p, uint32_t home, uint32_t reader,
         went_back(p, line);
     }
     pthread_mutex_lock(&p->lock);
-    line->shared_trim = send_window_trim(&line->window);
+    edge_pipeline_trim_share(p, line);
     line->shared_floors[reader] = line->window.readers[reader].floor;
     line->over = send_window_over(&line->window);
     pthread_mutex_unlock(&p->lock);
@@ -119,6 +119,7 @@ static void on_floors(struct edge_pipeline *p, uint32_t home, struct span data)
     if (reader < region->reader_count && strcmp(message.region, region->name) == 0 &&
         strcmp(message.edge, p->options.edge) == 0) {
         atomic_fetch_add(&p->counters.floors_heard, 1);
+        edge_pipeline_heard(p, home, reader);
         for (uint32_t i = 0; i < message.line_count; i++)
             floor_apply(p, home, reader, message.store_id, &message.lines[i]);
     }
@@ -127,9 +128,11 @@ static void on_floors(struct edge_pipeline *p, uint32_t home, struct span data)
 
 static void on_up(struct edge_pipeline *p, uint32_t home)
 {
-    p->regions[home].pause_until_ms = 0;
-    p->regions[home].pause_ms = 0;
-    atomic_store(&p->regions[home].up, true);
+    struct edge_region_state *region = &p->regions[home];
+    region->pause_until_ms = 0;
+    region->pause_ms = 0;
+    atomic_store(&region->up, true);
+    trim_watch_link(&region->watch, true, p->options.clock->mono_ms(p->options.clock));
     /* A heartbeat at once: the region hears of this epoch, and its readers of what we hold. */
     for (uint32_t i = 0; i < p->line_count; i++)
         if (p->lines[i]->home == home)
@@ -148,6 +151,8 @@ static bool events_take(struct edge_pipeline *p, uint32_t home)
             break;
         case BUS_DOWN:
             atomic_store(&p->regions[home].up, false);
+            trim_watch_link(&p->regions[home].watch, false,
+                            p->options.clock->mono_ms(p->options.clock));
             break;
         case BUS_ACK:
             on_ack(p, event.token);
@@ -177,8 +182,10 @@ static struct instant look(struct edge_pipeline *p)
     for (uint32_t i = 0; i < p->line_count; i++) {
         struct edge_line *line = p->lines[i];
         send_window_grow(&line->window, line->shared_end);
-        if (line->shared_low > line->window.low)
+        if (line->shared_low > line->window.low) {
+            edge_pipeline_passed(p, line, line->shared_low);
             send_window_trimmed(&line->window, line->shared_low);
+        }
         line->fin = line->older || line->shared_fin;
         line->done = line->gone;
     }
@@ -460,8 +467,12 @@ static uint32_t idle_ms(const struct edge_pipeline *p, uint64_t mono_ms)
 enum err edge_forward(struct edge_pipeline *p, uint32_t *out_idle_ms)
 {
     bool more = false;
-    for (uint32_t home = 0; home < p->options.region_count; home++)
-        more = events_take(p, home) || more;
+    for (uint32_t home = 0; home < p->options.region_count; home++) {
+        bool more_here = events_take(p, home);
+        if (!more_here)
+            edge_pipeline_look_who(p, home);
+        more = more || more_here;
+    }
     struct instant at = look(p);
     bool more_segments = false;
     enum err err = send_bite(p, &at, &more_segments);

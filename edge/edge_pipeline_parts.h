@@ -5,6 +5,7 @@
 
 #include "edge/core/send_window.h"
 #include "edge/core/spool_record.h"
+#include "edge/core/trim_watch.h"
 #include "edge/edge_pipeline.h"
 #include "proto/subject.h"
 
@@ -45,8 +46,12 @@ struct edge_counters {
         segment_bytes, trimmed;
 };
 
-struct edge_region_state { /* forwarder, but for `up` */
+struct edge_region_state { /* forwarder, but for what is atomic */
     _Atomic bool up;
+    _Atomic uint32_t waived; /* readers that are passed over, bit by bit; changes under the lock */
+    _Atomic uint64_t passed[LIMIT_READERS]; /* numbers let go that the reader had not consumed */
+    uint32_t ever_waived;
+    struct trim_watch watch;
     uint64_t flying_bytes;
     uint64_t pause_until_ms; /* monotonic; after a refusal or a time-out */
     uint32_t pause_ms;
@@ -62,6 +67,7 @@ struct edge_pipeline {
     uint64_t last_clock_ms; /* under lock: the edge's clock never goes back */
     uint64_t committing_ms; /* under lock: clock of the transaction under way, 0: none */
     struct edge_counters counters;
+    _Atomic bool pressed; /* the spool is nearly full */
     struct edge_region_state regions[LIMIT_REGIONS];
     uint32_t next_line;   /* forwarder: where the last bite stopped; fairness between lines */
     uint64_t next_token;  /* forwarder */
@@ -73,6 +79,17 @@ struct edge_pipeline {
 
 /* The edge's wall clock, made monotone. Call with the lock held. */
 uint64_t edge_clock_locked(struct edge_pipeline *p);
+
+/* edge_pipeline_degraded.c; all of it the forwarder's. */
+/* What may be trimmed of the line, told to the committer; under lock. */
+void edge_pipeline_trim_share(struct edge_pipeline *p, struct edge_line *line);
+/* Looks who is missing: when all that the bus had to say was heard. */
+void edge_pipeline_look_who(struct edge_pipeline *p, uint32_t home);
+/* A reader spoke: it is missing no longer. Before what it said is applied, so that nothing of it
+ * goes without it. */
+void edge_pipeline_heard(struct edge_pipeline *p, uint32_t home, uint32_t reader);
+/* The spool is about to be known to hold nothing of the line below `low`: counts who lacks what. */
+void edge_pipeline_passed(struct edge_pipeline *p, const struct edge_line *line, uint64_t low);
 
 /* First batch of the line that reaches beyond `number`, which may lie inside it, or below it where
  * the committer trimmed since `low` was told; none in this snapshot: *out_found is false. */

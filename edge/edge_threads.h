@@ -44,7 +44,8 @@ struct edge_threads_options {
     void (*usage)(void *context, uint64_t *out_used_bytes, uint64_t *out_map_bytes);
     void (*housekeep)(void *context); /* about once a minute; committer's thread; may be NULL */
     void *spool_context;
-    const char *spool_path; /* whose disk is watched; NULL: none */
+    const char *spool_path;    /* whose disk is watched; NULL: none */
+    uint32_t degraded_percent; /* nearly full: missing folds are passed over; 100: never */
     /* A class STOP error: the outcome of a commit is unknown. Must not return. */
     void (*unfit)(enum err err, const char *where);
 };

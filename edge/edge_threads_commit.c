@@ -254,6 +254,7 @@ static void keep_house(struct edge_threads *t, bool quiet)
     t->options.usage(t->options.spool_context, &used, &map);
     metrics_set(t->metrics, EDGE_SPOOL_USED, used);
     metrics_set(t->metrics, EDGE_SPOOL_MAP, map);
+    edge_threads_press(t, used, map);
     bool full = used > map / 100 * 95;
     if (atomic_exchange(&t->spool_full, full) != full)
         log_warn(full ? "spool nearly full: refusing clicks" : "spool has room: taking clicks",

@@ -74,6 +74,8 @@ struct edge_threads {
     size_t group_capacity;
     struct edge_mark **mark_of_line; /* of the job being marked; by line */
     uint64_t kept_house_ms, checked_readers_ms;
+    bool pressed;                   /* the spool is nearly full */
+    uint32_t passed[LIMIT_REGIONS]; /* readers that the log says are passed over, bit by bit */
     pthread_mutex_t queue_lock;
     pthread_cond_t queue_filled;
     struct edge_job *queue_first, **queue_end; /* under queue_lock, with the next four */
@@ -100,6 +102,12 @@ bool edge_threads_is_late(const struct edge_threads *t);
 void *edge_threads_commit_run(void *threads);
 /* Back to the workers; `jobs` is a list by next. */
 void edge_threads_hand_back(struct edge_threads *t, struct edge_job *jobs);
+
+/* edge_threads_degraded.c */
+/* Tells the pipeline how full the spool is, and the log past whom it goes. */
+void edge_threads_press(struct edge_threads *t, uint64_t used_bytes, uint64_t map_bytes);
+void edge_threads_put_passed(const struct edge_threads *t, struct buf *out);
+void edge_threads_say_passed(const struct edge_threads *t, struct buf *out); /* for /readyz */
 
 /* edge_threads_work.c */
 enum err edge_worker_init(struct edge_worker *w, struct edge_threads *t, const char *listen,

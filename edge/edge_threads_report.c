@@ -227,6 +227,7 @@ void edge_threads_metrics(struct edge_threads *t, struct buf *out)
     put_times(t, out);
     put_publish_times(t, out);
     put_floors(t, out);
+    edge_threads_put_passed(t, out);
     metrics_head(out, "tributary_edge_spool_age_seconds", "gauge",
                  "since the oldest click was stored that some reader has not consumed");
     metrics_line_seconds(out, "tributary_edge_spool_age_seconds", NULL,
@@ -261,5 +262,6 @@ bool edge_threads_ready(struct edge_threads *t, struct buf *out_reason)
             put_text(out_reason, region_name(t, region));
             put_text(out_reason, " is away: its clicks wait in the spool\n");
         }
+    edge_threads_say_passed(t, out_reason);
     return ready;
 }

@@ -157,10 +157,12 @@ bool send_window_over(const struct send_window *w)
     return over;
 }
 
-uint64_t send_window_trim(const struct send_window *w)
+uint64_t send_window_trim(const struct send_window *w, uint32_t waived)
 {
     uint64_t trim = w->end;
     for (uint32_t i = 0; i < w->reader_count; i++) {
+        if ((waived >> i & 1) != 0)
+            continue;
         uint64_t floor = w->readers[i].heard ? w->readers[i].floor : 0;
         trim = floor < trim ? floor : trim;
     }
@@ -171,12 +173,6 @@ uint64_t send_window_trim(const struct send_window *w)
 #endif
 #ifdef TRIBUTARY_BREAK_TRIM_AT_PUBACK
     trim = w->acked;
-#endif
-#ifdef TRIBUTARY_BREAK_TRIM_PAST_UNHEARD
-    trim = w->end;
-    for (uint32_t i = 0; i < w->reader_count; i++)
-        if (w->readers[i].heard && w->readers[i].floor < trim)
-            trim = w->readers[i].floor;
 #endif
     return trim;
 }

@@ -7,7 +7,7 @@
  *
  * Goes back only on an unanswered publish or on a gap that a reader reports; a slow or dead reader
  * is never flow control. Trims below the minimum over all configured readers; one that was never
- * heard holds everything. */
+ * heard holds everything. Whom a spool nearly full passes over is decided in trim_watch. */
 #pragma once
 
 #include "common/base/limits.h"
@@ -80,8 +80,9 @@ bool send_window_floor(struct send_window *w, uint32_t reader, const struct send
 /* An older line is over: every reader has consumed all of it and knows that it has ended. */
 bool send_window_over(const struct send_window *w);
 
-/* Everything below may be trimmed: the minimum over the readers; 0 while one was never heard. */
-uint64_t send_window_trim(const struct send_window *w);
+/* Everything below may be trimmed: the minimum over the readers; 0 while one was never heard.
+ * waived: bit i: reader i is passed over (trim_watch). */
+uint64_t send_window_trim(const struct send_window *w, uint32_t waived);
 
 /* The spool now holds nothing below `low`. */
 void send_window_trimmed(struct send_window *w, uint64_t low);

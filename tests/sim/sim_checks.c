@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #define CHECK_EVERY_MS 15000u
+#define UNDER_WAY_MS   20000u /* what a plain message takes at most, to a slow machine */
 
 static uint64_t floor_in(const struct fold *f, uint32_t edge, uint64_t epoch)
 {
@@ -103,26 +104,77 @@ static const struct sim_promise *promise_of(const struct sim_replica *r, uint32_
     return NULL;
 }
 
-/* An edge lets go of nothing that some reader never said it has, and believes of no store more than
- * that store said. */
+/* Whom it passes over: folds alone, while it is nearly full and another fold was heard of late. */
+static void check_passed_over(struct sim_edge *e, uint32_t region)
+{
+    struct sim_world *w = e->process.world;
+    struct edge_reader_view rows[LIMIT_READERS];
+    uint32_t reader = 0, over = 0, live = 0;
+    (void)edge_pipeline_readers(e->pipeline, region, rows);
+    for (uint32_t i = 0; i < w->replica_count; i++) {
+        const struct sim_replica *r = &w->replicas[i];
+        if (r->region != region)
+            continue;
+        uint64_t told_ms = w->floors_ms[e->process.index][i];
+        if (!rows[reader++].passed_over) {
+            live += !sim_region_archives(r) && told_ms > 0 &&
+                    w->now_ms < told_ms + w->plan.silent_ms + UNDER_WAY_MS;
+            continue;
+        }
+        over++;
+        if ((e->passed_over >> i & 1) == 0)
+            sim_trace(w, e->process.name, "is nearly full and passes over %s", r->process.name);
+        e->passed_over |= 1u << i;
+        if (sim_region_archives(r))
+            sim_violation(w, "trim", "%s passes over the archiver %s", e->process.name,
+                          r->process.name);
+    }
+    if (over > 0 && (live == 0 || !e->pressed))
+        sim_violation(w, "trim", "%s passes over %u folds, %u are live; nearly full: %d",
+                      e->process.name, over, live, e->pressed);
+}
+
+/* Some fold, and every archiver, has what is let go; and so has every fold never passed over. */
+static void check_trim(struct sim_edge *e, const struct edge_line *line)
+{
+    struct sim_world *w = e->process.world;
+    bool some = false;
+    for (uint32_t i = 0; i < w->replica_count; i++) {
+        const struct sim_replica *r = &w->replicas[i];
+        if (r->region != line->home)
+            continue;
+        const struct sim_promise *said = promise_of(r, e->process.index, &line->spool);
+        uint64_t ever = said == NULL ? 0 : said->ever;
+        some = some || (!sim_region_archives(r) && line->spool.low <= ever);
+        if (line->spool.low > ever && (sim_region_archives(r) || (e->passed_over >> i & 1) == 0))
+            sim_violation(w, "trim", "%s let go of numbers below %llu, but %s said %llu",
+                          e->process.name, (unsigned long long)line->spool.low, r->process.name,
+                          (unsigned long long)ever);
+    }
+    if (!some)
+        sim_violation(w, "trim", "%s let go of numbers below %llu, which no fold has",
+                      e->process.name, (unsigned long long)line->spool.low);
+}
+
+/* An edge lets go of nothing that some reader never said it has, but past those that it may pass
+ * over, and believes of no store more than that store said. */
 void sim_checks_edge(struct sim_edge *e)
 {
     struct sim_world *w = e->process.world;
     const struct edge_pipeline *p = e->pipeline;
+    for (uint32_t i = 0; i < w->plan.regions; i++)
+        check_passed_over(e, i);
     for (uint32_t l = 0; l < p->line_count; l++) {
         const struct edge_line *line = p->lines[l];
         uint32_t reader = 0;
+        check_trim(e, line);
         for (uint32_t i = 0; i < w->replica_count; i++) {
             const struct sim_replica *r = &w->replicas[i];
             if (r->region != line->home)
                 continue;
             const struct send_reader *known = &line->window.readers[reader++];
             const struct sim_promise *said = promise_of(r, e->process.index, &line->spool);
-            uint64_t ever = said == NULL ? 0 : said->ever, floor = said == NULL ? 0 : said->floor;
-            if (line->spool.low > ever)
-                sim_violation(w, "trim", "%s let go of numbers below %llu, but %s said %llu",
-                              e->process.name, (unsigned long long)line->spool.low, r->process.name,
-                              (unsigned long long)ever);
+            uint64_t floor = said == NULL ? 0 : said->floor;
             if (known->heard && known->store_id == r->promised_store && known->floor > floor)
                 sim_violation(w, "store-floor",
                               "%s believes %llu of the store of %s, which said %llu",

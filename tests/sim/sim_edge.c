@@ -3,6 +3,7 @@
  * spool. */
 #include "edge/core/admit.h"
 #include "edge/core/spool_record.h"
+#include "edge/core/trim_watch.h"
 #include "tests/sim/sim_world.h"
 
 #include <stdlib.h>
@@ -41,6 +42,28 @@ void sim_edge_init(struct sim_world *w, uint32_t index)
     e->region = index % w->plan.regions;
     e->clock = (struct clock_port){edge_wall, edge_mono, edge_random};
     e->process.kv = sim_kv_new(EDGE_TABLES);
+    sim_kv_limit(e->process.kv, sim_edge_room(w));
+}
+
+uint64_t sim_edge_room(const struct sim_world *w)
+{
+    uint64_t lines = 120ULL * w->plan.regions * w->plan.partitions;
+    return w->phase == SIM_CALM || w->plan.spool_bytes == 0 ? 0 : lines + w->plan.spool_bytes;
+}
+
+/* Nearly full from half of it on, and full from four fifths on: the records of the lines need room,
+ * too. */
+static void press(struct sim_edge *e)
+{
+    uint64_t room = sim_edge_room(e->process.world), used = sim_kv_bytes(e->process.kv);
+    e->pressed = room > 0 && trim_watch_pressed(e->pressed, used, room, 50);
+    edge_pipeline_press(e->pipeline, e->pressed);
+}
+
+static bool is_full(const struct sim_edge *e)
+{
+    uint64_t room = sim_edge_room(e->process.world);
+    return room > 0 && sim_kv_bytes(e->process.kv) > room / 5 * 4;
 }
 
 static void edge_options(const struct sim_edge *e, struct edge_pipeline_options *o)
@@ -52,16 +75,21 @@ static void edge_options(const struct sim_edge *e, struct edge_pipeline_options 
                                         .publish_timeout_ms = w->plan.timeout_ms,
                                         .window_bytes = 1 << 20,
                                         .segment_bytes = w->plan.segment_bytes,
+                                        .reader_silent_ms = w->plan.silent_ms,
                                         .kv = e->process.kv};
     (void)snprintf(o->edge, sizeof(o->edge), "%s", e->process.name);
     for (uint32_t i = 0; i < w->plan.regions; i++) {
         struct edge_region *region = &o->regions[i];
         memcpy(region->name, region_names[i], sizeof(region->name));
         region->bus = e->process.buses[i];
-        for (uint32_t r = 0; r < w->replica_count; r++)
-            if (w->replicas[r].region == i)
-                (void)snprintf(region->readers[region->reader_count++], sizeof(region->readers[0]),
-                               "%s", w->replicas[r].process.name);
+        for (uint32_t r = 0; r < w->replica_count; r++) {
+            if (w->replicas[r].region != i)
+                continue;
+            if (sim_region_archives(&w->replicas[r]))
+                region->archivers |= 1u << region->reader_count;
+            (void)snprintf(region->readers[region->reader_count++], sizeof(region->readers[0]),
+                           "%s", w->replicas[r].process.name);
+        }
     }
 }
 
@@ -87,7 +115,7 @@ void sim_edge_open(struct sim_edge *e)
         sim_process_down(&e->process, 3000);
         return;
     }
-    e->finished = false;
+    e->finished = e->pressed = false;
     e->incarnation = sim_oracle_incarnation(&w->oracle, e->process.index, e->last_random);
     w->oracle.incarnations[e->incarnation].unwaited = e->given_up_ms != 0;
     /* The order to give it up may still be on its way, and mean this opening as well. */
@@ -241,6 +269,7 @@ void sim_edge_step(struct sim_edge *e)
 {
     struct sim_world *w = e->process.world;
     enum err err = ERR_OK;
+    press(e);
     sim_process_acts(&e->process);
     if (e->retiring && !e->finished) {
         e->finished = true;
@@ -248,7 +277,7 @@ void sim_edge_step(struct sim_edge *e)
         if (err != ERR_OK)
             err = ERR_KV_IO; /* a program that cannot finish ends, and tries again when it is
                                 started */
-    } else if (e->finished) {
+    } else if (e->finished || is_full(e)) {
         refuse_requests(e);
         err = edge_trim(e->pipeline);
     } else {
@@ -313,6 +342,32 @@ bool sim_edge_holds(const struct sim_edge *e, uint64_t epoch, uint32_t home, uin
 {
     struct spool_line line;
     return line_in(e->process.kv, epoch, home, partition, &line);
+}
+
+bool sim_edge_passed(const struct sim_edge *e, const struct sim_replica *r)
+{
+    struct kv_txn *txn;
+    struct buf at = {0};
+    struct span key, value;
+    bool passed = false;
+    CHECK(kv_begin(e->process.kv, false, &txn) == ERR_OK);
+    buf_put_u8(&at, 0);
+    while (!passed && kv_seek(txn, EDGE_TABLE_LINE, buf_span(&at), &key, &value)) {
+        struct spool_line line;
+        CHECK(spool_line_read(key, value, &line) == ERR_OK);
+        if (strcmp(line.home, region_names[r->region]) == 0) {
+            const struct fold *f = replica_fold(r->replica, line.partition);
+            const struct edge *edge = edge_book_find(&f->edges, e->process.name);
+            const struct line *l = edge == NULL ? NULL : edge_book_line(edge, line.epoch);
+            passed = line.low > (l == NULL ? 0 : l->durable_floor);
+        }
+        buf_clear(&at);
+        buf_put(&at, key.data, key.length);
+        buf_put_u8(&at, 0);
+    }
+    buf_done(&at);
+    (void)kv_abort(&txn);
+    return passed;
 }
 
 /* How far the folds of the region have promised to know the line. */

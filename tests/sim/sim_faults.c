@@ -252,7 +252,9 @@ static void lasting(struct sim_world *w, const struct sim_fault *f, bool on)
     struct sim_process *edge = &edge_of(w, f)->process;
     switch (f->kind) {
     case SIM_FAULT_FULL:
-        sim_kv_limit(process_of(w, f)->kv, on ? sim_kv_bytes(process_of(w, f)->kv) + f->b + 1 : 0);
+        sim_kv_limit(process_of(w, f)->kv, on ? sim_kv_bytes(process_of(w, f)->kv) + f->b + 1
+                                           : process_of(w, f)->kind == SIM_EDGE ? sim_edge_room(w)
+                                                                                : 0);
         break;
     case SIM_FAULT_SERVER_CLOCK:
         sim_bus_skew(server->bus, (int64_t)SIM_BASE_MS + (on ? seconds * 1000 : 0));
@@ -304,7 +306,7 @@ static void spool_fault(struct sim_world *w, const struct sim_fault *f)
         return;
     sim_edge_spool_gone(e,
                         f->kind == SIM_FAULT_SPOOL_LOST ? NULL : sim_kv_clone(e->process.backup));
-    sim_kv_limit(e->process.kv, 0);
+    sim_kv_limit(e->process.kv, sim_edge_room(w));
     sim_process_down(&e->process, f->a);
 }
 

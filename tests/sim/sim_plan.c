@@ -206,6 +206,44 @@ static void draw_read_faults(struct sim_plan *p)
     }
 }
 
+/* Drawn apart, too. A spool that fills while a reader is away for long, and then the stream loses
+ * what only the others have read. */
+static void draw_small_spools(struct sim_plan *p)
+{
+    struct rng r = {p->seed ^ 0x5B001ULL};
+    if (!rng_chance(&r, 350))
+        return;
+    p->spool_bytes = PICK(&r, 800, 2000, 6000);
+    p->clicks = between(&r, 100, 1500);
+    p->pace_ms = PICK(&r, 60, 400, 1500);
+    p->silent_ms = PICK(&r, 12000, 40000);
+    p->archivers = rng_chance(&r, 500);
+    p->replicas = p->archivers == 1 && p->regions < 3 ? between(&r, 2, 3) : 2;
+    uint32_t most = 1 + skewed(&r, 5), folds = p->regions * p->replicas;
+    for (uint32_t i = 0; i < most; i++) {
+        uint32_t replica = (uint32_t)rng_below(&r, folds);
+        struct sim_fault away = {.at_ms = between(&r, 8000, p->chaos_ms),
+                                 .kind = SIM_FAULT_CRASH_REPLICA,
+                                 .target = replica,
+                                 .a = between(&r, p->silent_ms, 4 * p->silent_ms)};
+        if (rng_chance(&r, 300)) {
+            away.kind = SIM_FAULT_CUT;
+            away.target = p->regions * p->edges + replica;
+            away.b = PICK(&r, 0, 1, 2);
+        }
+        struct sim_fault lost = {.at_ms = away.at_ms + away.a - between(&r, 0, p->silent_ms / 2),
+                                 .kind = SIM_FAULT_TAIL_LOST,
+                                 .target = (uint32_t)rng_below(&r, 1000),
+                                 .a = 1 + skewed(&r, 200),
+                                 .b = rng_chance(&r, 600)};
+        bool loses = rng_chance(&r, 500) && lost.at_ms < p->chaos_ms;
+        if ((p->kinds >> away.kind & 1) != 0)
+            sim_plan_add(p, away);
+        if ((p->kinds >> lost.kind & 1) != 0 && loses)
+            sim_plan_add(p, lost);
+    }
+}
+
 void sim_plan_draw(struct sim_plan *p, uint64_t seed)
 {
     struct rng r = {seed * 0x9E3779B97F4A7C15ULL + 77};
@@ -244,6 +282,7 @@ void sim_plan_draw(struct sim_plan *p, uint64_t seed)
         p->kinds &= ~losing;
     draw_faults(p, &r);
     draw_read_faults(p);
+    draw_small_spools(p);
 }
 
 /* Options by name, so that text and struct cannot drift apart. */
@@ -261,6 +300,9 @@ void sim_plan_draw(struct sim_plan *p, uint64_t seed)
     X(wan_ms, 0, 60000) \
     X(timeout_ms, 1, 600000) \
     X(segment_bytes, 1, 1000000) \
+    X(spool_bytes, 0, 1000000000) \
+    X(archivers, 0, 1) \
+    X(silent_ms, 0, 6000000) \
     X(ads, 1, SIM_ADS) \
     X(users, 1, 1000000) \
     X(clicks, 0, 1000000) \
@@ -332,6 +374,7 @@ bool sim_plan_read(struct sim_plan *p, FILE *in, char *out_error, size_t error_s
     sim_plan_draw(p, 1); /* what the text does not say stands as in seed 1, without its faults */
     p->fault_count = 0;
     p->again = p->late = p->lost_answers = 0;
+    p->spool_bytes = p->archivers = p->silent_ms = 0;
     for (unsigned number = 1; fgets(line, sizeof(line), in) != NULL; number++) {
         line[strcspn(line, "#\n")] = '\0';
         if (line[strspn(line, " \t")] == '\0')

@@ -77,6 +77,10 @@ struct sim_plan {
     uint32_t interval_ms, horizon_minutes, lateness_ms;
     uint32_t latency_ms, wan_ms, timeout_ms;
     uint32_t segment_bytes;
+    /* An edge's spool, 0: without bound; of each region's replicas, the last so many are archivers
+     * to the edges (fold replicas all the same: their names are what matters); when a fold is
+     * missing. */
+    uint32_t spool_bytes, archivers, silent_ms;
     uint32_t ads, users, clicks, pace_ms, batch, burst, quiet_ms;
     uint32_t again, late, late_ms, lost_answers; /* chances in 1000, and how late at most */
     uint32_t chaos_ms;

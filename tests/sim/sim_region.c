@@ -83,10 +83,22 @@ void sim_region_crash(struct sim_replica *r)
     sim_trace(r->process.world, r->process.name, "is down");
 }
 
+bool sim_region_archives(const struct sim_replica *r)
+{
+    const struct sim_plan *p = &r->process.world->plan;
+    return r->process.index / p->regions + p->archivers >= p->replicas;
+}
+
 static bool is_sound(const struct sim_replica *r)
 {
     if (r->rescue_ms != SIM_NEVER || !r->process.up || r->replica == NULL)
         return false;
+    /* Nor one that some edge has passed over and that has not read all of it since. */
+    const struct sim_world *w = r->process.world;
+    for (uint32_t i = 0; i < w->edge_count; i++)
+        if ((w->edges[i].passed_over >> r->process.index & 1) != 0 &&
+            sim_edge_passed(&w->edges[i], r))
+            return false;
     struct replica_view view;
     replica_view(r->replica, &view);
     /* An old backup, or a copy, that has not read its streams yet may lack what no edge holds any
@@ -228,6 +240,8 @@ void sim_region_heard_floors(struct sim_world *w, uint32_t region, struct span d
     unsigned edge;
     if (r != NULL && r->region == region && sscanf(m.edge, "edge-%u", &edge) == 1) {
         bool binding = is_binding(r, m.store_id);
+        if (edge < w->edge_count)
+            w->floors_ms[edge][r->process.index] = w->now_ms;
         for (uint32_t i = 0; i < m.line_count; i++)
             promise(r, edge, &m.lines[i], binding);
     }

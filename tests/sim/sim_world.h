@@ -60,7 +60,8 @@ struct sim_edge {
     uint32_t incarnation; /* oracle's; current */
     uint32_t inbox_count, inbox_capacity;
     struct sim_request *inbox;
-    bool finished, retiring;
+    bool finished, retiring, pressed;
+    uint32_t passed_over; /* bit i: it ever let go without replica i */
 };
 
 /* What one replica's store has promised: it must never take it back. */
@@ -134,6 +135,7 @@ struct sim_world {
     struct sim_process *processes[SIM_EDGES + SIM_REPLICAS + SIM_GLOBES];
     struct sim_oracle oracle;
     struct sim_shadow *shadow;
+    uint64_t floors_ms[SIM_EDGES][SIM_REPLICAS]; /* when that edge was last told floors */
     uint32_t next_fault;
     uint32_t undo_count, undo_capacity;
     struct sim_undo *undos;
@@ -209,6 +211,10 @@ void sim_edge_finish(struct sim_edge *e); /* a clean end: FIN on every line */
 void sim_edge_spool_gone(struct sim_edge *e, struct kv_port *instead);
 /* Does the edge's spool still hold that line? */
 bool sim_edge_holds(const struct sim_edge *e, uint64_t epoch, uint32_t home, uint16_t partition);
+/* Bytes that its spool may have now; 0: any. */
+uint64_t sim_edge_room(const struct sim_world *w);
+/* Did it let go of numbers that the replica, which is up, does not durably have? */
+bool sim_edge_passed(const struct sim_edge *e, const struct sim_replica *r);
 void sim_edge_request(struct sim_edge *e, const struct sim_request *request);
 
 /* sim_region.c */
@@ -216,6 +222,7 @@ void sim_region_init(struct sim_world *w, uint32_t index);
 void sim_region_open(struct sim_replica *r);
 void sim_region_crash(struct sim_replica *r);
 void sim_region_step(struct sim_replica *r);
+bool sim_region_archives(const struct sim_replica *r); /* is it an archiver to the edges? */
 /* Another replica of the region whose store is fit to be copied, or NULL. */
 struct sim_replica *sim_region_peer(struct sim_replica *r);
 void sim_region_forget(struct sim_replica *r); /* its promises: another store is in its place */

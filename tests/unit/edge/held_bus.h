@@ -4,6 +4,7 @@
 #pragma once
 
 #include "common/base/bus.h"
+#include "common/base/bytes.h"
 #include "common/run/wake.h"
 
 #include <stdatomic.h>
@@ -17,6 +18,8 @@ struct held_bus {
     _Atomic bool holding;
     _Atomic uint64_t allowed; /* acknowledgements that pass while holding */
     _Atomic uint64_t published;
+    _Atomic(struct buf *) word; /* the next plain message; from malloc, the bus's from then on */
+    struct buf *heard;          /* the last one */
     bool told_up;
     uint64_t seq;
     uint64_t tokens[HELD_BUS_OPEN];
@@ -48,12 +51,27 @@ static enum err held_bus_listen(struct bus_port *bus, const char *subject)
     return ERR_OK;
 }
 
+static inline void held_bus_forget(struct held_bus *b)
+{
+    if (b->heard != NULL)
+        buf_done(b->heard);
+    free(b->heard);
+    b->heard = NULL;
+}
+
 static bool held_bus_poll(struct bus_port *bus, struct bus_event *out)
 {
     struct held_bus *b = (struct held_bus *)bus;
     if (!b->told_up) {
         b->told_up = true;
         *out = (struct bus_event){.kind = BUS_UP};
+        return true;
+    }
+    struct buf *word = atomic_exchange(&b->word, NULL);
+    if (word != NULL) {
+        held_bus_forget(b);
+        b->heard = word;
+        *out = (struct bus_event){.kind = BUS_PLAIN, .data = buf_span(word)};
         return true;
     }
     if (b->count == 0 || (b->holding && b->allowed == 0))

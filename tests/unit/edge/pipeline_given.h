@@ -17,7 +17,7 @@ struct pipeline_given {
     struct edge_pipeline *pipeline; /* the test's to open */
 };
 
-static void pipeline_given_init(struct pipeline_given *g, uint16_t partitions, uint64_t seed)
+static inline void pipeline_given_init(struct pipeline_given *g, uint16_t partitions, uint64_t seed)
 {
     *g = (struct pipeline_given){.server = sim_bus_server_new()};
     sim_clock_init(&g->clock, 1700000000000ULL, seed);
@@ -31,7 +31,7 @@ static void pipeline_given_init(struct pipeline_given *g, uint16_t partitions, u
     g->kv = sim_kv_new(EDGE_TABLES);
 }
 
-static void pipeline_given_done(struct pipeline_given *g)
+static inline void pipeline_given_done(struct pipeline_given *g)
 {
     edge_pipeline_free(g->pipeline);
     sim_bus_server_free(g->server);
@@ -39,7 +39,7 @@ static void pipeline_given_done(struct pipeline_given *g)
 }
 
 /* The process dies: memory and connection are gone, the store stays. */
-static void pipeline_given_crash(struct pipeline_given *g)
+static inline void pipeline_given_crash(struct pipeline_given *g)
 {
     edge_pipeline_free(g->pipeline);
     sim_kv_crash(g->kv);

@@ -12,6 +12,8 @@
 
 #include <signal.h>
 
+#define RUNNING_EDGE_SILENT_MS 1000u
+
 struct running_edge {
     struct made_certs certs;
     char spool_path[96];
@@ -88,6 +90,7 @@ static inline struct running_edge *running_edge_new(uint32_t workers, uint32_t b
         .forward_wake = e->wake,
         .usage = running_edge_usage,
         .spool_context = e,
+        .degraded_percent = 90,
         .unfit = running_edge_unfit,
     };
     e->threads = edge_threads_new(&options);
@@ -99,6 +102,7 @@ static inline struct running_edge *running_edge_new(uint32_t workers, uint32_t b
         .publish_timeout_ms = 60000,
         .window_bytes = 4 << 20,
         .segment_bytes = 256 << 10,
+        .reader_silent_ms = RUNNING_EDGE_SILENT_MS,
         .kv = &e->faulty,
         .clock = clock_os(),
         .on_acked = edge_threads_acked,
@@ -108,8 +112,9 @@ static inline struct running_edge *running_edge_new(uint32_t workers, uint32_t b
         held_bus_init(&e->bus[i], e->wake);
         memcpy(pipeline.regions[i].name, running_edge_regions[i], LIMIT_REGION_NAME_BYTES + 1);
         pipeline.regions[i].bus = &e->bus[i].port;
-        pipeline.regions[i].reader_count = 1;
+        pipeline.regions[i].reader_count = 2;
         snprintf(pipeline.regions[i].readers[0], LIMIT_READER_NAME_BYTES, "r1");
+        snprintf(pipeline.regions[i].readers[1], LIMIT_READER_NAME_BYTES, "r2");
     }
     CHECK(edge_pipeline_new(&pipeline, &e->pipeline) == ERR_OK);
     CHECK(edge_threads_start(e->threads, e->pipeline) == ERR_OK);
@@ -141,6 +146,8 @@ static inline void running_edge_free(struct running_edge *e)
 {
     edge_threads_free(e->threads);
     edge_pipeline_free(e->pipeline);
+    for (unsigned i = 0; i < 2; i++)
+        held_bus_forget(&e->bus[i]);
     kv_lmdb_close(e->spool);
     wake_free(e->wake);
     SSL_CTX_free(e->tls);

@@ -86,6 +86,9 @@ Test(edge_options, what_is_not_said_has_a_default)
     cr_expect_eq(*o->replication_budget_ms, 30);
     cr_expect_eq(o->heartbeat_ms, 30000);
     cr_expect_eq(o->publish_timeout_ms, 5000);
+    cr_expect_eq(o->spool.degraded_percent, 90);
+    cr_expect_eq(o->spool.reader_silent_s, 300);
+    cr_expect_eq(o->regions[0].archivers_count, 0);
     cr_expect_eq(o->limits.body_bytes, LIMIT_BODY_BYTES);
     cr_expect_eq(o->limits.batch_clicks, LIMIT_BATCH_CLICKS);
     cr_expect_eq(o->limits.connections, 4096);
@@ -111,7 +114,7 @@ Test(edge_options, every_key_is_taken)
                       "regions:\n"
                       "  - {name: eu, nats_url: u, readers: [eu-r1]}\n"
                       "  - {name: us, nats_url: u, user: me, password_file: password, domain: us,\n"
-                      "     stream_replicas: 3, readers: [us-r1]}\n",
+                      "     stream_replicas: 3, readers: [us-r1], archivers: [us-a1, us-a2]}\n",
                       &o, &error),
                  ERR_OK, "%s", error);
 
@@ -120,6 +123,13 @@ Test(edge_options, every_key_is_taken)
     cr_expect_eq(o->limits.connections, 7);
     cr_expect_eq(o->regions[1].stream_replicas, 3);
     cr_expect_str_eq((const char *)o->passwords[1].data, "pass");
+    struct edge_region us = {0};
+    edge_options_region_fill(o, 1, &us);
+    cr_expect_str_eq(us.name, "us");
+    cr_expect_eq(us.reader_count, 3);
+    cr_expect_str_eq(us.readers[0], "us-r1");
+    cr_expect_str_eq(us.readers[2], "us-a2");
+    cr_expect_eq(us.archivers, 1u << 1 | 1u << 2);
     edge_options_free(o);
 }
 
@@ -149,6 +159,12 @@ Test(edge_options, mistakes_are_named_with_line_and_column)
         "letters, digits or hyphens");
     expect_wrong(HEAD "regions:\n  - {name: us, nats_url: u, readers: [r, r]}\n",
                  "edge.yaml:9:42: regions[0].readers[1]: is listed twice");
+    expect_wrong(HEAD "regions:\n  - {name: us, nats_url: u, readers: [r], archivers: [r]}\n",
+                 "edge.yaml:9:55: regions[0].archivers[0]: is listed twice");
+    expect_wrong(HEAD "regions:\n  - {name: us, nats_url: u, readers: [a, b, c, d], "
+                      "archivers: [e, f, g, h, i]}\n",
+                 "edge.yaml:9:76: regions[0].archivers[4]: is one too many: 8 readers and "
+                 "archivers");
     expect_wrong(HEAD "regions:\n  - {name: us, nats_url: u, readers: []}\n",
                  "edge.yaml:9:38: regions[0].readers: expected 1 to 8 entries, found 0");
     expect_wrong(HEAD

@@ -22,13 +22,13 @@ Test(send_window, trims_below_the_minimum_of_all_readers)
     struct send_window w = given(0, 100, 2);
 
     floor_of(&w, 0, 80, false, 0);
-    cr_assert_eq(send_window_trim(&w), 0, "a reader that was never heard holds everything");
+    cr_assert_eq(send_window_trim(&w, 0), 0, "a reader that was never heard holds everything");
 
     floor_of(&w, 1, 30, false, 0);
-    cr_assert_eq(send_window_trim(&w), 30);
+    cr_assert_eq(send_window_trim(&w, 0), 30);
 
     floor_of(&w, 1, 90, false, 0);
-    cr_assert_eq(send_window_trim(&w), 80);
+    cr_assert_eq(send_window_trim(&w, 0), 80);
 }
 
 Test(send_window, a_floor_never_falls_but_for_a_new_store)
@@ -38,10 +38,10 @@ Test(send_window, a_floor_never_falls_but_for_a_new_store)
 
     send_window_floor(&w, 0, &(struct send_reader){.store_id = 7, .floor = 60}, false, 0, &bytes);
     send_window_floor(&w, 0, &(struct send_reader){.store_id = 7, .floor = 40}, false, 0, &bytes);
-    cr_assert_eq(send_window_trim(&w), 60);
+    cr_assert_eq(send_window_trim(&w, 0), 60);
 
     send_window_floor(&w, 0, &(struct send_reader){.store_id = 8, .floor = 10}, false, 0, &bytes);
-    cr_assert_eq(send_window_trim(&w), 10);
+    cr_assert_eq(send_window_trim(&w, 0), 10);
 }
 
 Test(send_window, a_floor_beyond_the_last_number_is_ignored_except_on_an_older_line)
@@ -52,8 +52,8 @@ Test(send_window, a_floor_beyond_the_last_number_is_ignored_except_on_an_older_l
     floor_of(&w, 0, 101, false, 0);
     floor_of(&older, 0, 101, false, 0);
 
-    cr_assert_eq(send_window_trim(&w), 0);
-    cr_assert_eq(send_window_trim(&older), 100);
+    cr_assert_eq(send_window_trim(&w, 0), 0);
+    cr_assert_eq(send_window_trim(&older, 0), 100);
 }
 
 Test(send_window, acknowledges_in_order_only)
