@@ -12,7 +12,7 @@ import sys
 import tempfile
 
 from process import Failure, finish, wait_for, _die_with_parent
-from tiers import Edge, Global, Nats, Replica, find_nats_server, write_private
+from tiers import Archiver, Edge, Global, Nats, Replica, find_nats_server, write_private
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TOPOLOGY = {"us": {"edges": ["us-e1", "us-e2"], "replicas": ["us-r1", "us-r2"]},
@@ -57,6 +57,8 @@ class Cluster:
                      for region in self.topology}
         self.replicas = {name: Replica(name, region, self)
                          for region, parts in self.topology.items() for name in parts["replicas"]}
+        self.archivers = {name: Archiver(name, region, self)
+                          for region, parts in self.topology.items() for name in parts.get("archivers", [])}
         self.edges = {name: Edge(name, region, self) for name, region in edges}
         self.globe = Global("global-1", self)
         self._closed = False
@@ -66,7 +68,11 @@ class Cluster:
     # --- life ---------------------------------------------------------------------------------------------------
 
     def everything(self):
-        return [*self.nats.values(), *self.replicas.values(), *self.edges.values(), self.globe]
+        return [*self.nats.values(), *self.replicas.values(), *self.archivers.values(), *self.edges.values(),
+                self.globe]
+
+    def archivers_of(self, region):
+        return [a for a in self.archivers.values() if a.region == region]
 
     def replicas_of(self, region):
         return [r for r in self.replicas.values() if r.region == region]
@@ -82,7 +88,7 @@ class Cluster:
         for nats in self.nats.values():
             nats.start()
         # All at once: they find one another.
-        tiers = [*self.replicas.values(), *self.edges.values(), self.globe]
+        tiers = [*self.replicas.values(), *self.archivers.values(), *self.edges.values(), self.globe]
         for tier in tiers:
             tier.spawn()
         for tier in tiers:
@@ -107,7 +113,7 @@ class Cluster:
         return done.stdout
 
     def wait_ready(self, seconds=40.0):
-        for tier in [*self.edges.values(), *self.replicas.values(), self.globe]:
+        for tier in [*self.edges.values(), *self.replicas.values(), *self.archivers.values(), self.globe]:
             wait_for(f"{tier.name} to be ready", lambda t=tier: t.admin("/readyz")[0] == 200, seconds)
 
     def close(self):

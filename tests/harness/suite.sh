@@ -141,7 +141,7 @@ suite() {
     [ ${#groups[@]} -gt 0 ] || groups=(tidy ctest sim tsan lint e2e)
     mkdir -p "$reports" build/lint
     case "${groups[*]}" in
-    e2e | e2e/*) build asan tributary-edge tributary-regional tributary-global tributaryctl tributary-load crash_points ;;
+    e2e | e2e/*) build asan tributary-edge tributary-regional tributary-archiver tributary-global tributaryctl tributary-load crash_points ;;
     *) build asan ;;
     esac
     for group in "${groups[@]}"; do

@@ -62,7 +62,7 @@ class Nats(Process):
         self.config = os.path.join(folder, f"{self.name}.conf")
         self.port = -1
         self.users = {}
-        for user in [f"edge-{edge}" for edge in edges] + ["regional", "global", "operator"]:
+        for user in [f"edge-{edge}" for edge in edges] + ["regional", "archiver", "global", "operator"]:
             path = os.path.join(folder, f"{self.name}-{user}.password")
             write_private(path, secrets.token_hex(24) + "\n")
             self.users[user] = path
@@ -85,6 +85,11 @@ class Nats(Process):
         if user == "regional":
             return [f"clicks.{r}.*.tick.>", f"partials.{r}.>", f"floors.{r}.>", "$JS.ACK.>", "_INBOX.>",
                     *api([">"])], [f"want.{r}.>", f"roster.{r}", "_INBOX.>"]
+        if user == "archiver":
+            read = [f"{verb}.{s}" for s in clicks for verb in ("STREAM.MSG.GET", "CONSUMER.CREATE")]
+            below = [f"{verb}.{s}.>" for s in clicks for verb in (
+                "CONSUMER.CREATE", "CONSUMER.DURABLE.CREATE", "CONSUMER.MSG.NEXT", "CONSUMER.INFO", "CONSUMER.DELETE")]
+            return [f"floors.{r}.>", "$JS.ACK.>", *ensure(clicks), *api(read), *api(below)], ["_INBOX.>"]
         if user == "global":
             verbs = ["STREAM.MSG.GET", "CONSUMER.CREATE", "CONSUMER.CREATE.*", "CONSUMER.NAMES"]
             below = ["CONSUMER.CREATE", "CONSUMER.DURABLE.CREATE", "CONSUMER.MSG.NEXT", "CONSUMER.INFO",
@@ -207,7 +212,8 @@ class Edge(Tier):
             "spool": {"path": self.store, "bytes": c.spool_bytes}, "dedupe_key_file": c.dedupe_key,
             "regions": [{"name": region, "nats_url": c.nats[region].url, "user": f"edge-{self.name}",
                          "password_file": c.nats[region].users[f"edge-{self.name}"], "domain": region,
-                         "stream_replicas": 1, "readers": [r.name for r in c.replicas_of(region)]}
+                         "stream_replicas": 1,
+                         "readers": [r.name for r in [*c.replicas_of(region), *c.archivers_of(region)]]}
                         for region in c.nats]}
 
 
@@ -236,6 +242,27 @@ class Replica(Tier):
         settings = self.settings("operator")
         settings.update(self.changes)
         return write_private(path, yaml(settings) + "\n")
+
+
+class Archiver(Tier):
+    program = "tributary-archiver"
+
+    def __init__(self, name, region, cluster):
+        super().__init__(name, cluster.folder, cluster.bin)
+        self.region = region
+        self.cluster = cluster
+        self.archive = {"folder": os.path.join(cluster.folder, "archive"), "object_bytes": 1 << 18,
+                        "object_age_ms": 1000}
+
+    def settings(self):
+        nats = self.cluster.nats[self.region]
+        return {
+            "archiver": self.name, "region": self.region, "partitions_total": PARTITIONS,
+            "admin_listen": self.address("admin"), "ports_file": self.ports_file,
+            "log_level": self.cluster.log_level, "store": {"path": self.store},
+            "nats": {"url": nats.url, "user": "archiver", "password_file": nats.users["archiver"],
+                     "domain": self.region, "stream_replicas": 1},
+            "archive": self.archive}
 
 
 class Global(Tier):
