@@ -184,3 +184,30 @@ Test(http1_limits, a_flood_of_header_bytes_ends_the_connection)
     end_talk(&t);
     over(g);
 }
+
+Test(http1_limits, what_is_sent_behind_a_waiting_request_piles_up_in_the_kernel_alone)
+{
+    enum { COUNT = 500 };
+    struct given *g = given_plain_server();
+    struct talk t = talk_to(g);
+    struct h2_probe *other = h2_probe_open(g->port, NULL);
+    char piece[1024];
+    memset(piece, 'a', sizeof(piece));
+    memcpy(piece, WHAT "X: ", sizeof(WHAT "X: ") - 1);
+    memcpy(piece + sizeof(piece) - 4, "\r\n\r\n", 4);
+    say(&t, "GET /hold HTTP/1.1\r\nHost: x\r\n\r\n");
+    cr_assert(held(g, 1));
+
+    for (unsigned i = 0; i < COUNT; i++) { /* each is read by itself, if it is read */
+        say_bytes(&t, piece, sizeof(piece));
+        cr_assert_eq(h2_probe_one(other, "GET", "/", NULL, no_body)->status, 200);
+    }
+
+    cr_expect_lt(g->counters.bytes_in_total, 200000); /* 64 KiB, and the other's requests */
+    cr_expect_eq(g->counters.requests_by_protocol[H2_PROTOCOL_HTTP1], 1);
+    wish(g, WISH_RELEASE);
+    cr_expect(hears_times(&t, "GET /what", COUNT));
+    h2_probe_close(other);
+    end_talk(&t);
+    over(g);
+}
