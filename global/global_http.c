@@ -11,6 +11,8 @@
 #include <stdlib.h>
 
 #define DRAIN_MS       5000u
+#define STREAMS        64u
+#define TOKEN_STREAMS  8u
 #define BODY_BYTES_MAX 4096u /* queries have none */
 
 const struct metric_row global_metric_rows[GLOBAL_METRIC_COUNT] = {
@@ -24,6 +26,7 @@ static void on_drained(void *context)
     struct global_http_worker *w = context;
     h2_server_free(w->server);
     w->server = NULL;
+    uv_close((uv_handle_t *)&w->turn, NULL);
 }
 
 static void on_stop(uv_async_t *handle)
@@ -47,6 +50,7 @@ static enum err start_worker(struct global_http *http, struct global_http_worker
     w->http = http;
     CHECK(uv_loop_init(&w->loop) == 0);
     CHECK(uv_async_init(&w->loop, &w->stop, on_stop) == 0);
+    CHECK(uv_timer_init(&w->loop, &w->turn) == 0);
     w->reader = global_reader_new(&http->options.reader);
     w->encode = body_encode_new();
     struct h2_server_options options = {
@@ -63,6 +67,7 @@ static enum err start_worker(struct global_http *http, struct global_http_worker
     http->worker_count++;
     if (err != ERR_OK) {
         uv_close((uv_handle_t *)&w->stop, NULL);
+        uv_close((uv_handle_t *)&w->turn, NULL);
         (void)uv_run(&w->loop, UV_RUN_DEFAULT);
         return err;
     }
@@ -81,6 +86,9 @@ enum err global_http_start(const struct global_http_options *options, struct glo
         return ERR_CONFIG;
     struct global_http *http = base_zalloc(1, sizeof(*http));
     http->options = *options;
+    http->seats =
+        global_http_seats_new(options->streams == 0 ? STREAMS : options->streams,
+                              options->token_streams == 0 ? TOKEN_STREAMS : options->token_streams);
     http->workers = base_zalloc(options->workers, sizeof(http->workers[0]));
     (void)snprintf(listen, sizeof(listen), "%s", options->listen);
     enum err err = ERR_OK;
@@ -110,6 +118,11 @@ const struct h2_counters *global_http_counters(const struct global_http *http)
     return &http->counters;
 }
 
+unsigned global_http_streams(const struct global_http *http)
+{
+    return global_http_seats_taken(http->seats);
+}
+
 void global_http_stop(struct global_http *http)
 {
     if (http == NULL)
@@ -129,6 +142,7 @@ void global_http_stop(struct global_http *http)
         buf_done(&w->heads);
         buf_done(&w->edges);
     }
+    global_http_seats_free(http->seats);
     free(http->workers);
     free(http);
 }

@@ -17,10 +17,11 @@ struct global_http_options {
     SSL_CTX *tls;
     const char *listen;
     unsigned workers;
-    struct metrics *metrics;      /* of global_metric_rows */
-    struct global_tokens *tokens; /* NULL: whoever reaches the port may ask everything */
-    int read_log;                 /* file that gets a line for each billing read; -1: the log */
-    const char *zoneinfo;         /* folder of the time zone database; NULL: the system's */
+    unsigned streams, token_streams; /* at once: in all, of one token; 0: 64, 8 */
+    struct metrics *metrics;         /* of global_metric_rows */
+    struct global_tokens *tokens;    /* NULL: whoever reaches the port may ask everything */
+    int read_log;                    /* file that gets a line for each billing read; -1: the log */
+    const char *zoneinfo;            /* folder of the time zone database; NULL: the system's */
 };
 
 /* Starts the threads. ERR_SYSTEM, ERR_CONFIG: the address cannot be had (logged). */
@@ -28,6 +29,8 @@ enum err WARN_UNUSED global_http_start(const struct global_http_options *options
                                        struct global_http **out);
 uint16_t global_http_port(const struct global_http *http);
 const struct h2_counters *global_http_counters(const struct global_http *http);
+/* Streams that go on now. Any thread. */
+unsigned global_http_streams(const struct global_http *http);
 /* How long answers took, by route, as Prometheus text. Any thread. */
 void global_http_put_times(const struct global_http *http, struct buf *out);
 /* Lets open requests finish (for up to 5 s), then ends the threads and frees. */

@@ -6,6 +6,7 @@
 #include "common/run/body_encode.h"
 #include "global/core/negotiate.h"
 #include "global/global_http.h"
+#include "global/global_http_seats.h"
 #include "global/global_metrics.h"
 
 #include <pthread.h>
@@ -21,7 +22,9 @@ struct global_http_worker {
     uv_async_t stop;
     pthread_t thread;
     bool started;
-    struct buf body, packed, heads; /* heads: texts of header fields */
+    uv_timer_t turn;                    /* runs while there are streams */
+    struct global_http_stream *streams; /* the one that is due first */
+    struct buf body, packed, heads;     /* heads: texts of header fields */
     struct body_encode *encode;
     struct buf edges; /* of windows in a time zone */
 };
@@ -30,6 +33,7 @@ struct global_http {
     struct global_http_options options;
     struct h2_counters counters;
     struct metrics_histogram times[GLOBAL_HTTP_ROUTES]; /* of answers, by route */
+    struct global_http_seats *seats;
     uint16_t port;
     unsigned worker_count;
     struct global_http_worker *workers;
@@ -69,6 +73,10 @@ bool global_http_may_read(const void *context, struct span ad_id);
 /* global_http_counts.c: the routes that tell counts. */
 void global_http_on_stats(struct global_http_visit *v);
 void global_http_on_top(struct global_http_visit *v);
+
+/* global_http_stream.c */
+void global_http_on_stream(struct global_http_visit *v);
+void global_http_on_turn(uv_timer_t *turn);
 
 /* The clocks of a zone of the database in `folder`. ERR_NOT_FOUND: there is none of that name, or
  * its file is no zone's. zone_done frees. */

@@ -53,7 +53,7 @@ static void on_balance(struct global_http_visit *v)
 static const struct route {
     const char *path;
     unsigned scopes;  /* one of these is needed; 0: any token */
-    unsigned offered; /* types of its answer */
+    unsigned offered; /* types of its answer; 0: always the same */
     void (*answer)(struct global_http_visit *v);
 } routes[] = {
     {"/v1/stats", TOKEN_STATS_READ, NEGOTIATE_OFFER_ROWS, global_http_on_stats},
@@ -61,6 +61,7 @@ static const struct route {
     {"/v1/top", TOKEN_STATS_READ, NEGOTIATE_OFFER_ROWS, global_http_on_top},
     {"/v1/ads", TOKEN_STATS_READ, JSON_ALONE, on_ads},
     {"/v1/balance", TOKEN_ADMIN, JSON_ALONE, on_balance},
+    {"/v1/stream", TOKEN_STATS_READ, 0, global_http_on_stream},
 };
 
 _Static_assert(countof(routes) <= GLOBAL_HTTP_ROUTES, "each has its times");
@@ -99,7 +100,7 @@ static void serve(struct global_http_visit *v, const struct route *route)
         metrics_add(o->metrics, GLOBAL_QUERIES_UNAUTHORIZED, 1);
         global_http_refuse(v, 403, "forbidden", "Forbidden",
                            "This token's scopes do not open this resource.");
-    } else if (global_http_negotiate(v, route->offered)) {
+    } else if (route->offered == 0 || global_http_negotiate(v, route->offered)) {
         uint64_t begun_ns = uv_hrtime();
         buf_clear(&v->w->body);
         route->answer(v);
@@ -118,9 +119,9 @@ void global_http_on_request(void *context, struct h2_request *r)
     const struct global_page_file *file =
         route < routes + countof(routes) ? NULL : global_page_find(r->path);
     if (route == routes + countof(routes) && file == NULL) {
-        global_http_refuse(
-            &v, 404, "not_found", "Not found",
-            "Known here are /v1/stats, /v1/watermarks, /v1/top, /v1/ads and /v1/balance.");
+        global_http_refuse(&v, 404, "not_found", "Not found",
+                           "Known here are /v1/stats, /v1/watermarks, /v1/top, /v1/ads, /v1/stream "
+                           "and /v1/balance.");
         return;
     }
     if (strcmp(r->method, "GET") != 0 && strcmp(r->method, "HEAD") != 0) {

@@ -125,6 +125,7 @@ static int merge_until_stopped(void)
                 (void)global_tokens_look(globe.tokens, false);
             kv_lmdb_usage(globe.kv, &used, &size);
             metrics_set(globe.metrics, GLOBAL_STORE_USED, used);
+            metrics_set(globe.metrics, GLOBAL_STREAMS_OPEN, global_http_streams(globe.http));
             metrics_set(globe.metrics, GLOBAL_STORE_SIZE, size);
             metrics_set(globe.metrics, GLOBAL_STORE_DISK_FREE,
                         upkeep_disk_free_bytes(globe.options->store.path));
@@ -236,6 +237,8 @@ static enum err open_http(void)
         .tls = globe.tls,
         .listen = globe.options->listen,
         .workers = globe.options->workers,
+        .streams = globe.options->streams,
+        .token_streams = globe.options->token_streams,
         .metrics = globe.metrics,
         .tokens = globe.tokens,
         .read_log = globe.read_log,

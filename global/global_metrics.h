@@ -83,7 +83,17 @@
     X(GLOBAL_ANSWERS_PACKED, COUNTER, "tributary_global_answers_packed_total", "requests",         \
       "answers sent in gzip or zstd")                                                              \
     X(GLOBAL_QUERY_POINTS, COUNTER, "tributary_global_query_points_total", "points",               \
-      "points in answered queries")
+      "points in answered queries")                                                                \
+    X(GLOBAL_STREAMS_OPEN, GAUGE, "tributary_global_streams_open", "streams",                      \
+      "answers of /v1/stream that go on now; at most `streams`")                                   \
+    X(GLOBAL_STREAMS, COUNTER, "tributary_global_streams_total", "streams",                        \
+      "answers of /v1/stream begun")                                                               \
+    X(GLOBAL_STREAMS_REFUSED, COUNTER, "tributary_global_streams_refused_total", "requests",       \
+      "streams over `streams` (503) or `token_streams` (429)")                                     \
+    X(GLOBAL_STREAM_EVENTS, COUNTER, "tributary_global_stream_events_total", "events",             \
+      "events sent to streams")                                                                    \
+    X(GLOBAL_STREAM_SKIPPED, COUNTER, "tributary_global_stream_events_skipped_total", "events",    \
+      "events that a slow reader did not take; the next one makes up for them")
 
 enum global_metric {
 #define GLOBAL_METRIC_ID(id, kind, name, unit, help) id,

@@ -15,6 +15,7 @@
 #define PATH_BYTES         4096
 #define STORE_BYTES_MIN    (16ULL * 1024 * 1024)
 #define PASSWORD_BYTES_MAX 256
+#define STREAMS_MAX        1024u
 
 #define TEXT(key, flags, type, member)                                                             \
     CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | (flags), type, member, 1, PATH_BYTES)
@@ -62,6 +63,8 @@ static const cyaml_schema_field_t option_fields[] = {
     TEXT("zoneinfo", CYAML_FLAG_OPTIONAL, struct global_options, zoneinfo),
     CYAML_FIELD_UINT("workers", CYAML_FLAG_OPTIONAL, struct global_options, workers),
     OPTIONS_SWITCH("http1", struct global_options, http1),
+    CYAML_FIELD_UINT("streams", CYAML_FLAG_OPTIONAL, struct global_options, streams),
+    CYAML_FIELD_UINT("token_streams", CYAML_FLAG_OPTIONAL, struct global_options, token_streams),
     CYAML_FIELD_MAPPING("tls", CYAML_FLAG_DEFAULT, struct global_options, tls, tls_fields),
     CYAML_FIELD_MAPPING("store", CYAML_FLAG_DEFAULT, struct global_options, store, store_fields),
     CYAML_FIELD_MAPPING_PTR("auth", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct global_options,
@@ -86,6 +89,8 @@ const char global_options_help[] =
     "      admin_listen: 127.0.0.1:9443   # plain HTTP: /metrics, /livez, /readyz\n"
     "      workers: 2                     # query threads (default 2)\n"
     "      http1: true                    # HTTP/1.1 beside HTTP/2 (default true)\n"
+    "      streams: 64                    # of /v1/stream, at once\n"
+    "      token_streams: 8               # of one token\n"
     "      log_level: info                # debug, info, warn, error\n"
     "      ports_file: globe-1.ports      # optional: written when ready, with the real ports\n"
     "      zoneinfo: /usr/share/zoneinfo  # optional: the time zones that queries may name\n"
@@ -179,6 +184,14 @@ static enum err check(const char *path, struct global_options *o, char **out_err
         return refuse(out_error, "%s: log_level: must be debug, info, warn or error", path);
     if (o->workers > 256)
         return refuse(out_error, "%s: workers: must be 1 to 256", path);
+    if (o->streams > STREAMS_MAX)
+        return refuse(out_error, "%s: streams: must be 1 to %u", path, STREAMS_MAX);
+    if (o->token_streams > STREAMS_MAX)
+        return refuse(out_error, "%s: token_streams: must be 1 to %u", path, STREAMS_MAX);
+    if (o->streams == 0)
+        o->streams = 64;
+    if (o->token_streams == 0)
+        o->token_streams = 8;
     if (o->workers == 0)
         o->workers = 2;
     if (o->auth != NULL) {

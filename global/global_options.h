@@ -37,6 +37,8 @@ struct global_options {
     char *zoneinfo;               /* folder of the time zone database; may be NULL */
     uint16_t workers;             /* 0 in the file, or absent: 2 */
     bool *http1;                  /* on where not given; never NULL after the load */
+    uint16_t streams;             /* 0 in the file, or absent: 64 */
+    uint16_t token_streams;       /* 0 in the file, or absent: 8 */
     struct global_options_tls tls;
     struct global_options_store store;
     struct global_options_auth *auth; /* NULL: open to all who reach the port */

@@ -9,10 +9,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define LIMIT_MAX     1000u
-#define LIMIT_DEFAULT 100u
-#define LIMIT_TOP     10u
-#define LIMIT_DIGITS  5u
+#define LIMIT_MAX       1000u
+#define LIMIT_DEFAULT   100u
+#define LIMIT_TOP       10u
+#define LIMIT_DIGITS    5u
+#define MINUTES_DEFAULT 60u
 
 enum parameter {
     AD_ID,
@@ -25,19 +26,22 @@ enum parameter {
     LIMIT,
     PREFIX,
     CURSOR,
+    MINUTES,
     PARAMETERS
 };
 
 #define OF(route) (1u << (route))
 
 _Static_assert(LIMIT_MAX == 1000 && LIMIT_QUERY_POINTS == 10080, "the rules of `limit` name them");
+_Static_assert(LIMIT_STREAM_MINUTES == 180, "the rule of `minutes` names it");
 
 static const struct {
     const char *name;
     unsigned known, required; /* by which routes */
     const char *rule;         /* of a word */
 } parameters[PARAMETERS] = {
-    [AD_ID] = {"ad_id", OF(QUERY_STATS), OF(QUERY_STATS), NULL},
+    [AD_ID] = {"ad_id", OF(QUERY_STATS) | OF(QUERY_STREAM), OF(QUERY_STATS) | OF(QUERY_STREAM),
+               NULL},
     [WINDOW] = {"window", OF(QUERY_STATS), OF(QUERY_STATS), "must be one of 1m, 5m, 1h, 1d"},
     [START] = {"start", OF(QUERY_STATS) | OF(QUERY_TOP), OF(QUERY_STATS) | OF(QUERY_TOP), NULL},
     [END] = {"end", OF(QUERY_STATS) | OF(QUERY_TOP), OF(QUERY_STATS) | OF(QUERY_TOP), NULL},
@@ -49,6 +53,7 @@ static const struct {
     [PREFIX] = {"prefix", OF(QUERY_ADS), 0, NULL},
     [CURSOR] = {"cursor", OF(QUERY_STATS) | OF(QUERY_ADS), 0,
                 "must be the `next` of an earlier answer"},
+    [MINUTES] = {"minutes", OF(QUERY_STREAM), 0, "must be a whole number from 1 to 180"},
 };
 
 bool query_refuse(struct query_fault *fault, const char *parameter, const char *format, ...)
@@ -208,6 +213,19 @@ static bool take_cursor(const char *word, struct query *out)
     return out->has_cursor;
 }
 
+static bool take_minutes(const char *word, struct query *out)
+{
+    size_t length = strlen(word);
+    uint32_t minutes = 0;
+    for (size_t i = 0; i < length && i < 4; i++) {
+        if (word[i] < '0' || word[i] > '9')
+            return false;
+        minutes = minutes * 10 + (uint32_t)(word[i] - '0');
+    }
+    out->minutes = minutes;
+    return length <= 3 && minutes >= 1 && minutes <= LIMIT_STREAM_MINUTES;
+}
+
 static bool take_fill(const char *word, struct query *out)
 {
     out->fill_none = strcmp(word, "none") == 0;
@@ -239,6 +257,8 @@ static bool take_word(const char *text, size_t length, enum parameter parameter,
     bool known;
     if (parameter == WINDOW)
         known = minute_window_parse(word, &out->window);
+    else if (parameter == MINUTES)
+        known = take_minutes(word, out);
     else if (parameter == FILL)
         known = take_fill(word, out);
     else if (parameter == CURSOR)
@@ -349,7 +369,8 @@ bool query_parse_for(enum query_route route, const char *text, struct query *out
                      struct query_fault *out_fault)
 {
     bool seen[PARAMETERS] = {false};
-    *out = (struct query){.consistency = QUERY_EVENTUAL, .window = MINUTE_WINDOW_1M};
+    *out = (struct query){
+        .consistency = QUERY_EVENTUAL, .window = MINUTE_WINDOW_1M, .minutes = MINUTES_DEFAULT};
     out->limit = route == QUERY_TOP ? LIMIT_TOP : LIMIT_DEFAULT;
     if (strlen(text) > LIMIT_QUERY_BYTES)
         return query_refuse(out_fault, "query", "must be at most %d bytes", LIMIT_QUERY_BYTES);
@@ -363,6 +384,8 @@ bool query_parse_for(enum query_route route, const char *text, struct query *out
     for (enum parameter p = 0; p < PARAMETERS; p++)
         if (!seen[p] && (parameters[p].required & OF(route)) != 0)
             return query_refuse(out_fault, parameters[p].name, "is required");
+    if (route == QUERY_STREAM && out->ad_count > LIMIT_STREAM_ADS)
+        return query_refuse(out_fault, "ad_id", "must be given at most %d times", LIMIT_STREAM_ADS);
     return !seen[END] || seen[TZ] || query_lay_out(out, out_fault);
 }
 

@@ -11,7 +11,7 @@
 enum query_consistency { QUERY_EVENTUAL, QUERY_COMPLETE, QUERY_FINAL };
 
 /* Whose parameters are known. */
-enum query_route { QUERY_STATS, QUERY_TOP, QUERY_ADS, QUERY_NOTHING };
+enum query_route { QUERY_STATS, QUERY_TOP, QUERY_ADS, QUERY_STREAM, QUERY_NOTHING };
 
 #define QUERY_ZONE_BYTES 48
 
@@ -29,10 +29,11 @@ struct query {
     uint32_t points;                   /* windows of the range, or of a slice of it */
     const uint32_t *edges;             /* points + 1 minutes; NULL: windows of equal length */
     enum query_consistency consistency;
-    bool fill_none; /* points without clicks are left out */
-    bool foreign;   /* set by who knows the asker: answer as for an ad that nobody ever clicked */
-    bool paged;     /* a limit was given, so the answer may be a part */
-    uint32_t limit; /* stats: rows; top, ads: ads */
+    bool fill_none;   /* points without clicks are left out */
+    bool foreign;     /* set by who knows the asker: answer as for an ad that nobody ever clicked */
+    bool paged;       /* a limit was given, so the answer may be a part */
+    uint32_t limit;   /* stats: rows; top, ads: ads */
+    uint32_t minutes; /* stream: back from now, the running one too */
     char prefix[LIMIT_ID_BYTES + 1]; /* ads */
     size_t prefix_length;
     bool has_cursor; /* ads: go on behind this hash; stats: see query_span */

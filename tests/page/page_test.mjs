@@ -34,7 +34,7 @@ async function tab(options = {}) {
   page.on('pageerror', (error) => page.complaints.push(`script: ${error.message}`));
   page.on('console', (line) => {
     // what the browser itself prints of a refusal that the page asked for is no mistake of the page
-    if (line.type() === 'error' && !/status of 40[134]/.test(line.text()))
+    if (line.type() === 'error' && !/status of 40[13]/.test(line.text()))
       page.complaints.push(`console: ${line.text()}`);
   });
   page.on('request', (request) => {

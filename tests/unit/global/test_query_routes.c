@@ -151,3 +151,26 @@ Test(query_routes, percent_digits_are_hexadecimal_and_nothing_else)
     memset(text + 7, 'a', LIMIT_ID_BYTES + 3);
     expect_fault(QUERY_ADS, text, "prefix", "at most 128");
 }
+
+Test(query_routes, a_stream_takes_ads_and_minutes)
+{
+    expect_ok(QUERY_STREAM, "ad_id=x");
+    cr_assert(q.ad_count == 1 && q.minutes == 60);
+    expect_ok(QUERY_STREAM, "ad_id=x&minutes=180&ad_id=y");
+    cr_assert(q.ad_count == 2 && q.minutes == 180);
+    expect_ok(QUERY_STREAM, "minutes=1&ad_id=x");
+    cr_assert_eq(q.minutes, 1);
+    expect_fault(QUERY_STREAM, "minutes=1", "ad_id", "required");
+    static const char *const bad[] = {"", "0", "000", "181", "1000", "0060", "6x", "x"};
+    for (size_t i = 0; i < countof(bad); i++) {
+        char text[64];
+        (void)snprintf(text, sizeof(text), "ad_id=x&minutes=%s", bad[i]);
+        expect_fault(QUERY_STREAM, text, "minutes", "from 1 to 180");
+    }
+    expect_fault(QUERY_STREAM, "ad_id=x&minutes=5&minutes=5", "minutes", "once");
+    expect_fault(QUERY_STREAM, "ad_id=x&window=1m", "window", "known are ad_id, minutes");
+    expect_fault(QUERY_STREAM,
+                 "ad_id=1&ad_id=2&ad_id=3&ad_id=4&ad_id=5&ad_id=6&ad_id=7&ad_id=8&ad_id=9", "ad_id",
+                 "at most 8 times");
+    expect_fault(QUERY_STATS, RANGE "&ad_id=x&window=1m&minutes=5", "minutes", "unknown");
+}
