@@ -5,6 +5,7 @@
 #include "global/core/standing.h"
 #include "global/core/token_book.h"
 #include "proto/subject.h"
+#include "regional/core/archive_state.h"
 #include "regional/core/minute_snapshot.h"
 #include "regional/core/roster.h"
 #include "tests/fuzz/fuzz_fold.h"
@@ -99,6 +100,31 @@ static void save_snapshots(const char *folder, const struct span *ads)
     buf_done(&value);
 }
 
+/* The state of an archiver that has read the segment; its checksum stands first, and is left out.
+ */
+static void save_archive(const char *folder, const struct buf *segment)
+{
+    struct archive_options o = {.who = {.archiver = "us-a1",
+                                        .region = "us",
+                                        .store_id = 7,
+                                        .partition = FUZZ_PARTITION,
+                                        .partitions = FUZZ_PARTITIONS},
+                                .object_bytes = 1 << 20,
+                                .object_age_ms = 60000};
+    struct archive *a = archive_new(&o);
+    struct subject subject = subject_segment("us", FUZZ_PARTITION, "us-e1");
+    struct archive_message m = {subject.text, 1, (FUZZ_MINUTE + 1) * 60000ULL, buf_span(segment)};
+    struct buf state = {0}, bare = {0};
+    archive_step(a, &m, 1);
+    CHECK(a->counts.clicks == CLICKS);
+    archive_state_write(&state, a);
+    buf_put(&bare, state.data + 8, state.length - 8);
+    save_kind(folder, "archive", "state", 0, &bare);
+    archive_free(a);
+    buf_done(&state);
+    buf_done(&bare);
+}
+
 static void save_region(const char *folder)
 {
     struct buf b = {0}, raw = {0};
@@ -109,8 +135,11 @@ static void save_region(const char *folder)
 
     make_segment(&b, ads);
     save_kind(folder, "fold", "segment", 2, &b);
+    save_kind(folder, "archive", "segment", 1, &b);
+    save_archive(folder, &b);
     fuzz_unpack_bins(buf_span(&b), &raw);
     save_kind(folder, "fold", "segment.raw", 2, &raw);
+    save_kind(folder, "archive", "segment.raw", 2, &raw);
     struct fold_message m = {subject.text, (FUZZ_MINUTE + 1) * 60000ULL, buf_span(&b)};
     CHECK(fold_step(f, &m) == ERR_OK && f->books.counted == CLICKS - 1);
 
