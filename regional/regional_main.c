@@ -140,6 +140,7 @@ static enum err open_replica(void)
         .lateness_ms = o->allowed_lateness_ms,
         .horizon_minutes = o->horizon_hours * 60,
         .partial_interval_ms = o->partial_interval_ms,
+        .settle_ms = regional_options_settle_ms(o),
         .kv = region.kv,
         .bus = region.bus,
         .clock = clock_os(),

@@ -78,6 +78,18 @@
     X(REGIONAL_PROOFS, COUNTER, "proofs_total", "proofs", "position proofs asked for", proofs)     \
     X(REGIONAL_KEYS, GAUGE, "keys", "keys", "click keys in memory", keys)                          \
     X(REGIONAL_ROWS, GAUGE, "rows", "rows", "rows of (ad, minute) in memory", rows)                \
+    X(REGIONAL_MINUTES_STORED, GAUGE, "stored_tables", "tables",                                   \
+      "closed minutes that left memory, over all partitions", minutes_stored)                      \
+    X(REGIONAL_MOVES, COUNTER, "table_moves_total", "tables",                                      \
+      "times that a closed minute, or what came late for it, went to the store, since start",      \
+      moves)                                                                                       \
+    X(REGIONAL_STORE_READS, COUNTER, "late_reads_total", "reads",                                  \
+      "values read from the store for late clicks, since start", store_reads)                      \
+    X(REGIONAL_STORE_READ_BYTES, COUNTER, "late_read_bytes_total", "bytes", "their bytes",         \
+      store_read_bytes)                                                                            \
+    X(REGIONAL_READS_DEFERRED, COUNTER, "late_reads_deferred_total", "steps",                      \
+      "steps that ended early because late clicks had read their share, since start",              \
+      reads_deferred)                                                                              \
     X(REGIONAL_BUS_UP, GAUGE, "bus_up", "", "1: connected to the region's bus", bus_up)
 
 #define REGIONAL_METRIC_ENUM(id, kind, name, unit, help, member) id,

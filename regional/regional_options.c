@@ -18,6 +18,8 @@
 #define BEHIND_MS          (30u * 1000)
 #define BEHIND_MS_MAX      (3600u * 1000)
 #define STREAM_BYTES_MIN   (16ULL * 1024 * 1024)
+#define SETTLE_MS          (60u * 1000)
+#define SETTLE_MS_MAX      (3600u * 1000)
 
 #define TEXT(key, flags, type, member)                                                             \
     CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | (flags), type, member, 1, PATH_BYTES)
@@ -49,6 +51,8 @@ static const cyaml_schema_field_t option_fields[] = {
     CYAML_FIELD_UINT("horizon_hours", OPTIONAL, struct regional_options, horizon_hours),
     CYAML_FIELD_UINT("partial_interval_ms", OPTIONAL, struct regional_options, partial_interval_ms),
     CYAML_FIELD_UINT("behind_ms", OPTIONAL, struct regional_options, behind_ms),
+    TEXT("closed_minutes", OPTIONAL, struct regional_options, closed_minutes),
+    CYAML_FIELD_UINT("settle_ms", OPTIONAL, struct regional_options, settle_ms),
     CYAML_FIELD_MAPPING("store", CYAML_FLAG_DEFAULT, struct regional_options, store, store_fields),
     CYAML_FIELD_MAPPING("nats", CYAML_FLAG_DEFAULT, struct regional_options, nats, nats_fields),
     CYAML_FIELD_END};
@@ -76,6 +80,10 @@ const char regional_options_help[] =
     "      partial_interval_ms: 5000      # how often the globe is told (default 5000)\n"
     "      behind_ms: 30000               # not ready while its last message is older and others "
     "wait (default 30000)\n"
+    "      closed_minutes: store          # store: they leave memory; memory: all of the horizon "
+    "stays (default store)\n"
+    "      settle_ms: 60000               # a closed minute leaves when nothing was new in it for "
+    "so long (default 60000)\n"
     "      store:\n"
     "        path: /var/lib/tributary/us-r1\n"
     "        bytes: 17179869184           # most that the store may grow to\n"
@@ -197,6 +205,8 @@ static enum err check_numbers(const char *path, struct regional_options *o, char
         o->partial_interval_ms = 5000;
     if (o->behind_ms == 0)
         o->behind_ms = BEHIND_MS;
+    if (o->settle_ms == 0)
+        o->settle_ms = SETTLE_MS;
     if (o->partitions_total > LIMIT_PARTITIONS)
         return refuse(out_error, "%s: partitions_total: must be 1 to %d", path, LIMIT_PARTITIONS);
     if (regional_options_partitions(o->partitions, o->partitions_total, partitions) == 0)
@@ -214,6 +224,11 @@ static enum err check_numbers(const char *path, struct regional_options *o, char
                       INTERVAL_MS_MAX);
     if (o->behind_ms < 1000 || o->behind_ms > BEHIND_MS_MAX)
         return refuse(out_error, "%s: behind_ms: must be 1000 to %u", path, BEHIND_MS_MAX);
+    if (o->settle_ms > SETTLE_MS_MAX)
+        return refuse(out_error, "%s: settle_ms: must be 1 to %u", path, SETTLE_MS_MAX);
+    if (o->closed_minutes != NULL && strcmp(o->closed_minutes, "store") != 0 &&
+        strcmp(o->closed_minutes, "memory") != 0)
+        return refuse(out_error, "%s: closed_minutes: must be store or memory", path);
     if (o->store.bytes < STORE_BYTES_MIN)
         return refuse(out_error, "%s: store.bytes: must be at least %llu", path,
                       (unsigned long long)STORE_BYTES_MIN);
@@ -252,6 +267,13 @@ enum err regional_options_load(const char *path, struct regional_options **out, 
     }
     *out = options;
     return ERR_OK;
+}
+
+uint32_t regional_options_settle_ms(const struct regional_options *options)
+{
+    bool in_memory =
+        options->closed_minutes != NULL && strcmp(options->closed_minutes, "memory") == 0;
+    return in_memory ? 0 : options->settle_ms;
 }
 
 void regional_options_free(struct regional_options *options)

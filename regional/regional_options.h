@@ -23,7 +23,8 @@ struct regional_options {
     char *partitions, *ports_file, *log_level; /* may be NULL */
     uint16_t partitions_total;
     uint32_t allowed_lateness_ms, horizon_hours, partial_interval_ms;
-    uint32_t behind_ms;
+    uint32_t behind_ms, settle_ms;
+    char *closed_minutes; /* store or memory; may be NULL: store */
     struct regional_options_store store;
     struct regional_options_nats nats;
 };
@@ -33,6 +34,9 @@ struct regional_options {
 enum err WARN_UNUSED regional_options_load(const char *path, struct regional_options **out,
                                            char **out_error);
 void regional_options_free(struct regional_options *options);
+
+/* As the fold takes it: 0 when closed minutes stay in memory. */
+uint32_t regional_options_settle_ms(const struct regional_options *options);
 
 /* "0-3", "0,2", "1-2,5"; NULL: all. Ascending, without repeats. `out` holds LIMIT_PARTITIONS.
  * Returns how many, 0 for a text that is wrong. */

@@ -24,7 +24,8 @@ static void part_init(struct replica *r, uint32_t index)
                                    .partitions = r->options.partitions_total,
                                    .lateness_ms = r->options.lateness_ms,
                                    .horizon_minutes = r->options.horizon_minutes,
-                                   .partial_interval_ms = r->options.partial_interval_ms};
+                                   .partial_interval_ms = r->options.partial_interval_ms,
+                                   .settle_ms = r->options.settle_ms};
     memcpy(options.region, r->options.region, sizeof(options.region));
     *p = (struct part){.index = index, .fold = fold_new(&options)};
     p->stream = subject_clicks_stream(options.region, options.partition);
@@ -38,6 +39,8 @@ enum err replica_new(const struct replica_options *options, struct replica **out
     r->partitions = base_zalloc(options->partition_count, sizeof(*r->partitions));
     memcpy(r->partitions, options->partitions, options->partition_count * sizeof(*r->partitions));
     r->options.partitions = r->partitions;
+    if (r->options.sizes.chunk_keys == 0)
+        r->options.sizes = minute_sizes_max;
     memcpy(r->who.replica, options->replica, sizeof(r->who.replica));
     r->parts = base_zalloc(options->partition_count, sizeof(*r->parts));
     for (uint32_t i = 0; i < options->partition_count; i++)
@@ -215,6 +218,13 @@ static void part_message(struct replica *r, const struct bus_event *e, uint64_t 
 #ifdef TRIBUTARY_BREAK_FOLD_BY_OWN_CLOCK
     m.time_ms = r->options.clock->wall_ms(r->options.clock);
 #endif
+    enum err read = replica_minutes_look(r, p, &m);
+    if (read != ERR_OK) {
+        /* Nothing was folded: the message is read again, or the process ends. */
+        r->read_err = err_class(read) == ERR_CLASS_STOP ? read : r->read_err;
+        part_ask_later(p, now_ms);
+        return;
+    }
     if (fold_step(p->fold, &m) != ERR_OK) {
         part_stop(r, p, e->seq,
                   "an edge no longer holds what this store lacks: copy a peer's store "
@@ -309,8 +319,17 @@ static void take_event(struct replica *r, const struct bus_event *e, uint64_t no
 static bool take_events(struct replica *r, uint64_t now_ms)
 {
     size_t bytes = 0;
+    r->reads = 0;
     for (unsigned taken = 0; taken < REPLICA_EVENTS && bytes < REPLICA_EVENT_BYTES; taken++) {
         struct bus_event e;
+        if (r->reads >= REPLICA_READS) {
+            /* Late clicks cost what they cost; the others' commits and floors do not wait for more
+             * of them than this. */
+            r->totals.reads_deferred++;
+            return true;
+        }
+        if (r->read_err != ERR_OK)
+            return true;
         if (!bus_poll(r->options.bus, &e))
             return taken > 0;
         bytes += e.data.length;
@@ -343,6 +362,8 @@ enum err replica_step(struct replica *r, uint32_t *out_idle_ms)
     uint64_t now_ms = r->options.clock->mono_ms(r->options.clock);
     bool busy = take_events(r, now_ms);
     keep_reading(r, now_ms);
+    if (r->read_err != ERR_OK)
+        return r->read_err;
     /* Commit, then tell: nothing below may be seen by anyone before this has returned. */
     if (replica_store_has_work(r, now_ms)) {
         enum err err = replica_store_commit(r, now_ms);

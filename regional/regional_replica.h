@@ -11,6 +11,7 @@
 #include "common/base/clock.h"
 #include "common/base/kv.h"
 #include "regional/core/cut.h"
+#include "regional/core/minute_merge.h"
 
 extern const char *const replica_table_names[CUT_TABLES];
 
@@ -42,6 +43,8 @@ struct replica_options {
     uint64_t lateness_ms;
     uint32_t horizon_minutes;
     uint32_t partial_interval_ms;
+    uint32_t settle_ms;        /* see fold_options; 0: closed minutes stay in memory */
+    struct minute_sizes sizes; /* of the store's values; zeroes: as large as they may be */
     struct kv_port *kv;
     struct bus_port *bus;
     struct clock_port *clock;
@@ -76,6 +79,7 @@ struct replica_part_view {
     bool caught_up, uncut;
     uint64_t seq, cut, stream_ms, watermark_ms, control_floor;
     uint64_t keys, rows, ads;
+    uint32_t minutes_stored;
     uint64_t
         pending; /* messages of the stream that wait behind the last one folded, as last heard */
     uint64_t lag_ms; /* how old that last one is while others wait; else 0 */
@@ -91,7 +95,9 @@ struct replica_view {
     uint64_t floors_sent, ticks_sent, wants, answers, proofs, proofs_failed, store_full;
     struct fold_counts counts; /* summed over partitions */
     struct fold_books books;   /* likewise */
-    uint64_t keys, rows;
+    uint64_t keys, rows;       /* in memory */
+    uint64_t minutes_stored;
+    uint64_t moves, store_reads, store_read_bytes, reads_deferred;
 };
 
 void replica_view(const struct replica *r, struct replica_view *out);

@@ -4,6 +4,7 @@
 
 #include "proto/subject.h"
 #include "proto/want.h"
+#include "regional/core/fold_look.h"
 #include "regional/regional_replica.h"
 
 #define REPLICA_TICK_MS     1000u /* silence after which the fold ticks */
@@ -15,6 +16,7 @@
 #define REPLICA_EVENTS      512u       /* per step */
 #define REPLICA_EVENT_BYTES (8u << 20) /* likewise */
 #define REPLICA_DELETES     256u       /* per transaction and kind */
+#define REPLICA_READS       1024u      /* of the store for late clicks: then the step ends */
 
 enum { TOKEN_OUTBOX = 1, TOKEN_TICK, TOKEN_GET, TOKEN_ANSWER };
 
@@ -75,6 +77,8 @@ struct replica {
     struct answer *answers;
     uint32_t answer_count, answer_capacity;
 
+    unsigned reads;           /* of the store for late clicks, in this step */
+    enum err read_err;        /* class STOP: a read of the store failed */
     struct want_message want; /* scratch */
     struct buf scratch;
     struct replica_view totals; /* the counters of it */
@@ -89,6 +93,25 @@ bool replica_store_has_work(const struct replica *r, uint64_t now_ms);
 /* Bytes of an outbox entry, copied. False: it is not there. */
 enum err WARN_UNUSED replica_store_outbox(struct replica *r, struct kv_txn *txn, uint64_t id,
                                           uint16_t *out_partition, struct buf *out);
+
+/* regional_replica_minutes.c: closed minutes in the store */
+enum err WARN_UNUSED replica_minutes_load(struct kv_txn *txn, struct part *p);
+/* Reads what the fold must have in memory before the message, or the redo value, is folded. */
+enum err WARN_UNUSED replica_minutes_look(struct replica *r, struct part *p,
+                                          const struct fold_message *m);
+enum err WARN_UNUSED replica_minutes_look_redo(struct kv_txn *txn, struct part *p, struct span key,
+                                               struct span value);
+/* A cut's moves, into its transaction: values merged, heads written, redo values deleted. */
+enum err WARN_UNUSED replica_minutes_move(struct replica *r, struct kv_txn *txn,
+                                          const struct cut *c);
+#ifdef TRIBUTARY_BREAK_REDO_GONE_BEFORE_CHUNKS
+void replica_minutes_delete_redo(struct replica *r);
+#endif
+/* As redo values that are retired. */
+bool replica_minutes_delete(struct kv_txn *txn, const struct part *p);
+enum err WARN_UNUSED replica_minutes_whole(struct replica *r, struct part *p,
+                                           const struct announce_wanted *wanted,
+                                           struct announce_messages *out);
 
 /* regional_replica_send.c */
 void replica_outbox_add(struct replica *r, uint64_t id);

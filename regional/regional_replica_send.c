@@ -181,10 +181,19 @@ void replica_make_answer(struct replica *r, struct part *p)
     if (p->want == NULL)
         return;
     struct announce_messages messages = {0};
-    announce_whole(p->fold, &r->who, p->want->minutes, p->want->minute_count, p->want->names,
-                   p->want->name_count, &messages);
+    const struct announce_wanted wanted = {.minutes = p->want->minutes,
+                                           .names = p->want->names,
+                                           .minute_count = p->want->minute_count,
+                                           .name_count = p->want->name_count};
+    enum err err = replica_minutes_whole(r, p, &wanted, &messages);
     free(p->want);
     p->want = NULL;
+    if (err != ERR_OK) {
+        /* It will be asked for again, if we live. */
+        r->read_err = err_class(err) == ERR_CLASS_STOP ? err : r->read_err;
+        announce_messages_done(&messages);
+        return;
+    }
     for (uint32_t i = 0; i < messages.count; i++) {
         if (r->answer_count == r->answer_capacity) {
             r->answer_capacity = r->answer_capacity == 0 ? 8 : r->answer_capacity * 2;

@@ -6,6 +6,7 @@
  *           "restored" present: the store was copied from elsewhere (see replica_mark_restored)
  *   state   partition u16 -> fold_state
  *   redo    see redo.h
+ *   names, minutes  see regional_replica_minutes.c
  *   outbox  id u64 -> partition u16, the partial's message */
 #include "proto/partial.h"
 #include "regional/core/redo.h"
@@ -20,10 +21,8 @@
 #define OUTBOX_1_HEAD_BYTES 14u
 
 const char *const replica_table_names[CUT_TABLES] = {
-    [CUT_TABLE_META] = "meta",
-    [CUT_TABLE_STATE] = "state",
-    [CUT_TABLE_REDO] = "redo",
-    [CUT_TABLE_OUTBOX] = "outbox",
+    [CUT_TABLE_META] = "meta",     [CUT_TABLE_STATE] = "state", [CUT_TABLE_REDO] = "redo",
+    [CUT_TABLE_OUTBOX] = "outbox", [CUT_TABLE_NAMES] = "names", [CUT_TABLE_MINUTES] = "minutes",
 };
 
 static struct span meta_key(void)
@@ -140,7 +139,9 @@ static enum err load_redo(struct kv_txn *txn, struct part *p)
             return ERR_KV_CORRUPT;
         if (partition != p->fold->options.partition)
             break;
-        enum err err = redo_apply(p->fold, found, value);
+        enum err err = replica_minutes_look_redo(txn, p, found, value);
+        if (err == ERR_OK)
+            err = redo_apply(p->fold, found, value);
         if (err != ERR_OK)
             return err;
         /* The next key is the least that is greater. */
@@ -199,6 +200,8 @@ static enum err load(struct replica *r, struct kv_txn *txn, struct replica_note 
         struct part *p = &r->parts[i];
         err = load_state(r, txn, p);
         if (err == ERR_OK)
+            err = replica_minutes_load(txn, p);
+        if (err == ERR_OK)
             err = load_redo(txn, p);
     }
     return err == ERR_OK ? load_outbox(r, txn) : err;
@@ -230,11 +233,16 @@ bool replica_store_has_work(const struct replica *r, uint64_t now_ms)
            (r->outbox_done > 0 && now_ms - r->commit_ms >= REPLICA_CLEAN_MS);
 }
 
-static void put_cut(struct replica *r, struct kv_txn *txn, const struct cut *c, uint64_t first_id)
+static enum err put_cut(struct replica *r, struct kv_txn *txn, const struct cut *c,
+                        uint64_t first_id)
 {
     for (uint32_t i = 0; i < c->put_count; i++) {
         const struct cut_put *put = &c->puts[i];
-        kv_put(txn, put->table, span_of(put->key, put->key_length), buf_span(&put->value));
+        struct span key = span_of(put->key, put->key_length);
+        if (put->value.length > 0)
+            kv_put(txn, put->table, key, buf_span(&put->value));
+        else
+            kv_del(txn, put->table, key);
     }
 #ifndef TRIBUTARY_BREAK_CUT_WITHOUT_OUTBOX
     for (uint32_t i = 0; i < c->partials.count; i++) {
@@ -246,9 +254,9 @@ static void put_cut(struct replica *r, struct kv_txn *txn, const struct cut *c, 
         kv_put(txn, CUT_TABLE_OUTBOX, span_of(key, sizeof(key)), buf_span(&r->scratch));
     }
 #else
-    (void)r;
     (void)first_id;
 #endif
+    return replica_minutes_move(r, txn, c);
 }
 
 static void delete_done(struct replica *r, struct kv_txn *txn)
@@ -262,8 +270,8 @@ static void delete_done(struct replica *r, struct kv_txn *txn)
     }
 }
 
-/* A bounded number of redo values below what a committed state has retired. Returns how far it
- * came. */
+/* A bounded number of redo values, and then of values of stored minutes, below what a committed
+ * state has retired. Returns how far it came. */
 static uint32_t delete_retired(struct kv_txn *txn, const struct part *p)
 {
     uint8_t key[REDO_KEY_BYTES];
@@ -276,7 +284,7 @@ static uint32_t delete_retired(struct kv_txn *txn, const struct part *p)
         if (!kv_seek(txn, CUT_TABLE_REDO, span_of(key, sizeof(key)), &found, &value) ||
             !redo_key_read(found, &partition, &minute, &cut) ||
             partition != p->fold->options.partition || minute >= p->retired_below)
-            return p->retired_below;
+            return replica_minutes_delete(txn, p) ? p->retired_below : p->cleaned_below;
         memcpy(key, found.data, sizeof(key));
         kv_del(txn, CUT_TABLE_REDO, span_of(key, sizeof(key)));
     }
@@ -296,9 +304,14 @@ static enum err commit(struct replica *r, bool with_cuts)
             p->cleaned_below < p->retired_below ? delete_retired(txn, p) : p->cleaned_below;
     }
     uint64_t id = r->outbox_next_id;
-    for (uint32_t i = 0; with_cuts && i < r->cut_count; i++) {
-        put_cut(r, txn, &r->cuts[i], id);
+    for (uint32_t i = 0; with_cuts && i < r->cut_count && err == ERR_OK; i++) {
+        err = put_cut(r, txn, &r->cuts[i], id);
         id += r->cuts[i].partials.count;
+    }
+    if (err != ERR_OK) {
+        /* What was read was not what it must be; unless the transaction had failed before. */
+        enum err sticky = kv_abort(&txn);
+        return sticky != ERR_OK ? sticky : err;
     }
     err = kv_commit(&txn);
     if (err != ERR_OK)
@@ -329,6 +342,9 @@ static void publish_at_once(struct replica *r, const struct cut *c)
 enum err replica_store_commit(struct replica *r, uint64_t now_ms)
 {
     r->commit_ms = now_ms;
+#ifdef TRIBUTARY_BREAK_REDO_GONE_BEFORE_CHUNKS
+    replica_minutes_delete_redo(r);
+#endif
     enum err err = commit(r, true);
     if (err == ERR_KV_FULL) {
         /* Room may come from what is done with; it must not wait for what does not fit. */
@@ -346,6 +362,9 @@ enum err replica_store_commit(struct replica *r, uint64_t now_ms)
         CHECK(p != NULL);
         edge_book_committed(&p->fold->edges);
         p->retired_below = c->retired_below;
+        for (uint32_t m = 0; m < c->move_count; m++)
+            minute_move_commit(p->fold, &c->moves[m]);
+        r->totals.moves += c->move_count;
 #ifdef TRIBUTARY_BREAK_CUT_WITHOUT_OUTBOX
         publish_at_once(r, c);
 #else

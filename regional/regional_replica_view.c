@@ -16,6 +16,7 @@ void replica_view(const struct replica *r, struct replica_view *out)
         out->parts_stopped += p->state == REPLICA_PART_STOPPED;
         out->keys += f->horizon.keys;
         out->rows += f->horizon.rows;
+        out->minutes_stored += f->horizon.stored_count;
         out->books.folded += f->books.folded;
         out->books.counted += f->books.counted;
         out->books.duplicate += f->books.duplicate;
@@ -50,6 +51,7 @@ void replica_part_view(const struct replica *r, uint32_t index, struct replica_p
         .control_floor = f->control_floor,
         .keys = f->horizon.keys,
         .rows = f->horizon.rows,
+        .minutes_stored = f->horizon.stored_count,
         .ads = f->names.used,
         .books = f->books,
         .pending = p->pending == UINT64_MAX ? 0 : p->pending,

@@ -199,6 +199,37 @@ static void make_room(struct draft *d)
         close_message(d, d->whole, false);
 }
 
+static int by_hash(const void *left, const void *right)
+{
+    const struct bucket *a = *(struct bucket *const *)left, *b = *(struct bucket *const *)right;
+    return a->ad_hash < b->ad_hash ? -1 : a->ad_hash > b->ad_hash;
+}
+
+static void tell_row(struct draft *d, struct bucket *b, bool is_closed)
+{
+    make_room(d);
+    add_row(d, b, is_closed && !b->sketch_sent);
+    b->changed = false;
+    b->sketch_sent = is_closed;
+}
+
+/* Rows of a minute that was told before, in order of hash: in which order they lie in memory
+ * depends on when the minute was stored. */
+static void tell_again(struct draft *d, struct minute_table *t)
+{
+    struct bucket **rows = base_zalloc(t->row_count, sizeof(struct bucket *));
+    uint32_t count = 0;
+    for (uint32_t r = 0; r < t->row_count; r++) {
+        if (t->rows[r].changed || !t->rows[r].sketch_sent)
+            rows[count++] = &t->rows[r];
+    }
+    if (count > 1)
+        qsort(rows, count, sizeof(struct bucket *), by_hash);
+    for (uint32_t r = 0; r < count; r++)
+        tell_row(d, rows[r], true);
+    free(rows);
+}
+
 /* Rows that changed; of minutes that are closed from now on, also those whose sketch was not told
  * as it is. */
 static void add_changed_rows(struct draft *d, uint32_t closed_before, uint32_t closed_now)
@@ -207,18 +238,18 @@ static void add_changed_rows(struct draft *d, uint32_t closed_before, uint32_t c
     for (uint32_t i = 0; i < h->count; i++) {
         struct minute_table *t = h->tables[i];
         bool is_closed = t->minute < closed_now;
-        bool closes = is_closed && t->minute >= closed_before;
-        if (!t->changed && !closes)
+        if (t->minute < closed_before) {
+            if (t->changed)
+                tell_again(d, t);
+            t->changed = false;
+            continue;
+        }
+        if (!t->changed && !is_closed)
             continue;
         for (uint32_t r = 0; r < t->row_count; r++) {
             struct bucket *b = &t->rows[r];
-            bool with_sketch = is_closed && !b->sketch_sent;
-            if (!b->changed && !with_sketch)
-                continue;
-            make_room(d);
-            add_row(d, b, with_sketch);
-            b->changed = false;
-            b->sketch_sent = is_closed;
+            if (b->changed || (is_closed && !b->sketch_sent))
+                tell_row(d, b, is_closed);
         }
         t->changed = false;
     }
@@ -315,13 +346,12 @@ void announce_partial(struct fold *f, const struct announce_identity *who, uint6
     draft_done(&d);
 }
 
-static void add_minute(struct draft *d, struct minute_table *t)
-{
-    for (uint32_t r = 0; t != NULL && r < t->row_count; r++)
-        add_row(d, &t->rows[r], true);
-}
+/* A minute that is asked for: its rows in memory, and those that only the store holds. */
+struct wanted {
+    struct minute_table *table, *rest; /* either may be NULL */
+};
 
-static size_t minute_bytes_max(const struct minute_table *t)
+static size_t rows_bytes_max(const struct minute_table *t)
 {
     size_t bytes = 0;
     for (uint32_t r = 0; t != NULL && r < t->row_count; r++) {
@@ -331,48 +361,69 @@ static size_t minute_bytes_max(const struct minute_table *t)
     return bytes;
 }
 
-static void add_large_minute(struct draft *d, struct minute_table *t)
+static void add_rows(struct draft *d, struct minute_table *t, bool large)
 {
-    for (uint32_t r = 0; r < t->row_count; r++) {
-        make_room(d);
+    for (uint32_t r = 0; t != NULL && r < t->row_count; r++) {
+        if (large)
+            make_room(d);
         add_row(d, &t->rows[r], true);
     }
-    add_total(d, t->minute);
-    close_message(d, true, false);
 }
 
-void announce_whole(struct fold *f, const struct announce_identity *who, const uint32_t *minutes,
-                    uint32_t minute_count, const uint64_t *names, uint32_t name_count,
-                    struct announce_messages *out)
+static void add_wanted(struct draft *d, const struct wanted *w, uint32_t minute)
 {
-    struct draft d = {.fold = f, .who = who, .out = out};
-    for (uint32_t i = 0; i < name_count; i++) {
-        const struct ad_name *name = ad_names_find(&f->names, names[i]);
+    size_t bytes = rows_bytes_max(w->table) + rows_bytes_max(w->rest);
+    bool is_large = bytes > ANNOUNCE_BODY_BYTES;
+    if (d->total_count > 0 && d->bytes + bytes > ANNOUNCE_BODY_BYTES)
+        close_message(d, true, false);
+    add_rows(d, w->table, is_large);
+    add_rows(d, w->rest, is_large);
+    add_total(d, minute);
+    if (is_large)
+        close_message(d, true, false);
+}
+
+static void add_names(struct draft *d, const uint64_t *names, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct ad_name *name = ad_names_find(&d->fold->names, names[i]);
         if (name == NULL)
             continue;
-        make_room(&d);
-        add_name(&d, name);
+        make_room(d);
+        add_name(d, name);
     }
-    if (d.name_count > 0)
-        close_message(&d, false, false);
+    if (d->name_count > 0)
+        close_message(d, false, false);
+}
+
+enum err announce_whole(struct fold *f, const struct announce_identity *who,
+                        const struct announce_wanted *wanted, const struct announce_store *store,
+                        struct announce_messages *out)
+{
+    struct draft d = {.fold = f, .who = who, .out = out};
+    enum err err = ERR_OK;
+    add_names(&d, wanted->names, wanted->name_count);
     d.whole = true;
-    for (uint32_t i = 0; i < minute_count && out->count < ANNOUNCE_ANSWERS_MAX; i++) {
-        if (minutes[i] >= f->totals_next || minutes[i] < f->retired_below)
+    for (uint32_t i = 0; i < wanted->minute_count && out->count < ANNOUNCE_ANSWERS_MAX; i++) {
+        uint32_t minute = wanted->minutes[i];
+        if (minute >= f->totals_next || minute < f->retired_below)
             continue;
-        struct minute_table *t = horizon_find(&f->horizon, minutes[i]);
-        size_t bytes = minute_bytes_max(t);
-        bool is_large = t != NULL && bytes > ANNOUNCE_BODY_BYTES;
-        bool overflows = t != NULL && d.bytes + bytes > ANNOUNCE_BODY_BYTES;
-        if (d.total_count > 0 && (is_large || overflows))
-            close_message(&d, true, false);
-        if (is_large) {
-            add_large_minute(&d, t);
-        } else {
-            add_minute(&d, t);
-            add_total(&d, minutes[i]);
+        struct horizon rest = {0};
+        struct wanted w = {.table = horizon_find(&f->horizon, minute)};
+        if (w.table != NULL && w.table->rest.rows > 0) {
+            err = store->load(store->context, w.table, &rest);
+            if (err != ERR_OK || rest.rows != w.table->rest.rows) {
+                horizon_done(&rest);
+                err = err == ERR_OK ? ERR_KV_CORRUPT : err;
+                break;
+            }
+            w.rest = horizon_find(&rest, minute);
         }
+        add_wanted(&d, &w, minute);
+        horizon_done(&rest);
     }
     if (d.total_count > 0)
         close_message(&d, true, false);
     draft_done(&d);
+    return err;
 }

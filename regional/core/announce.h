@@ -41,9 +41,25 @@ bool announce_is_due(const struct fold *f, uint64_t time_ms);
 void announce_partial(struct fold *f, const struct announce_identity *who, uint64_t time_ms,
                       struct announce_messages *out);
 
-/* Appends the answer to a want, from the tables as they are; changes nothing. Minutes that are not
- * closed and told yet, or retired, are left out, as are unknown names. A minute too large for one
- * message travels in several, with its total in the last: the globe adds up the parts. */
-void announce_whole(struct fold *f, const struct announce_identity *who, const uint32_t *minutes,
-                    uint32_t minute_count, const uint64_t *names, uint32_t name_count,
-                    struct announce_messages *out);
+/* What the globe asks for. */
+struct announce_wanted {
+    const uint32_t *minutes;
+    const uint64_t *names;
+    uint32_t minute_count, name_count;
+};
+
+/* Reads the rows of a stored minute that are not in the table, into a horizon of their own. */
+struct announce_store {
+    enum err (*load)(void *context, const struct minute_table *t, struct horizon *out);
+    void *context;
+};
+
+/* Appends the answer to a want, from the tables as they are and the store beneath them; changes
+ * nothing. Minutes that are not closed and told yet, or retired, are left out, as are unknown
+ * names. A minute too large for one message travels in several, with its total in the last: the
+ * globe adds up the parts. `store` may be NULL where nothing is stored. ERR_KV_*: the answer must
+ * not be sent. */
+enum err WARN_UNUSED announce_whole(struct fold *f, const struct announce_identity *who,
+                                    const struct announce_wanted *wanted,
+                                    const struct announce_store *store,
+                                    struct announce_messages *out);

@@ -3,6 +3,7 @@
  * before has set. */
 #include "regional/core/cut.h"
 
+#include "regional/core/horizon_page.h"
 #include "regional/core/redo.h"
 
 #include <stdlib.h>
@@ -32,6 +33,8 @@ void cut_done(struct cut *c)
         buf_done(&c->puts[i].value);
     free(c->puts);
     announce_messages_done(&c->partials);
+    for (uint32_t i = 0; i < c->move_count; i++)
+        minute_move_done(&c->moves[i]);
     *c = (struct cut){0};
 }
 
@@ -48,8 +51,25 @@ static void put_redo(struct fold *f, struct cut *out)
 #endif
         struct cut_put *put = add_put(out, CUT_TABLE_REDO, key, sizeof(key));
         redo_write(&put->value, f, t, f->cut);
+        redo_noted(t, f->cut, f->stream_ms);
         horizon_cut(t);
     }
+}
+
+static void put_names(struct fold *f, struct cut *out)
+{
+    struct ad_names *names = &f->names;
+    uint8_t key[AD_NAMES_KEY_BYTES];
+    for (size_t i = 0; i < names->dropped.length; i += 8) {
+        ad_names_key(key, f->options.partition, bytes_load_u64(names->dropped.data + i));
+        (void)add_put(out, CUT_TABLE_NAMES, key, sizeof(key));
+    }
+    for (uint32_t i = 0; i < names->unsaved_count; i++) {
+        ad_names_key(key, f->options.partition, names->unsaved[i]->ad_hash);
+        struct cut_put *put = add_put(out, CUT_TABLE_NAMES, key, sizeof(key));
+        ad_names_write(&put->value, f->options.partition, names->unsaved[i], f->cut);
+    }
+    ad_names_saved(names);
 }
 
 /* Tables go when their minute is expired by the watermark *and* everything about it was told. */
@@ -64,6 +84,24 @@ static void retire(struct fold *f)
     f->retired_below = below;
 }
 
+/* Whole minutes go: what does not fit this cut goes with the next. */
+static void move_closed(struct fold *f, struct cut *out)
+{
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < f->horizon.count && bytes < CUT_MOVE_BYTES; i++) {
+        struct minute_table *t = f->horizon.tables[i];
+        if (out->move_count == CUT_MOVES || !minute_move_is_due(f, t))
+            continue;
+        if (t->stored && t->redo_cut <= t->stored_cut) {
+            horizon_page_out(&f->horizon, t); /* read back, and nothing came of it */
+            continue;
+        }
+        struct minute_move *m = &out->moves[out->move_count++];
+        minute_move_make(m, f, t);
+        bytes += m->keys.length + m->bytes.length;
+    }
+}
+
 void cut_make(struct fold *f, const struct cut_request *request, struct cut *out)
 {
     CHECK(f->books.folded == f->books.counted + f->books.duplicate + f->books.carried);
@@ -71,10 +109,12 @@ void cut_make(struct fold *f, const struct cut_request *request, struct cut *out
     out->partition = f->options.partition;
     f->cut++;
     put_redo(f, out);
+    put_names(f, out);
     if (request->by_stream) {
         if (announce_is_due(f, request->time_ms)) {
             announce_partial(f, &request->who, request->time_ms, &out->partials);
             retire(f);
+            move_closed(f, out);
         }
         edge_book_forget(&f->edges, f->stream_ms, f->watermark_ms);
         f->cut_second = request->time_ms / 1000;

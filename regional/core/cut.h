@@ -6,24 +6,39 @@
 
 #include "regional/core/announce.h"
 #include "regional/core/fold_state.h"
+#include "regional/core/minute_move.h"
 
 /* Tables of a replica's store. */
-enum cut_table { CUT_TABLE_META, CUT_TABLE_STATE, CUT_TABLE_REDO, CUT_TABLE_OUTBOX, CUT_TABLES };
+enum cut_table {
+    CUT_TABLE_META,
+    CUT_TABLE_STATE,
+    CUT_TABLE_REDO,
+    CUT_TABLE_OUTBOX,
+    CUT_TABLE_NAMES,
+    CUT_TABLE_MINUTES,
+    CUT_TABLES
+};
+
+/* Closed minutes that move to the store in one cut, at most; and after so many bytes no more. */
+#define CUT_MOVES      4u
+#define CUT_MOVE_BYTES (64u << 20)
 
 struct cut_put {
     enum cut_table table;
     uint8_t key_length;
     uint8_t key[16];
-    struct buf value;
+    struct buf value; /* empty: the entry goes */
 };
 
 /* Zero-initialised is empty and valid. */
 struct cut {
     uint16_t partition;
-    struct cut_put *puts; /* redo values and the state */
+    struct cut_put *puts; /* redo values, names and the state */
     uint32_t put_count, put_capacity;
     struct announce_messages partials; /* for the outbox */
     uint32_t retired_below;            /* redo values of minutes below may go */
+    struct minute_move moves[CUT_MOVES];
+    uint32_t move_count;
 };
 
 struct cut_request {

@@ -177,6 +177,25 @@ uint64_t dedupe_count(const struct dedupe *d)
     return d->used + (d->zero ? 1 : 0);
 }
 
+void dedupe_copy(const struct dedupe *d, uint8_t *out)
+{
+    uint8_t *next = out;
+    if (d->zero) {
+        memset(next, 0, HASH_CLICK_BYTES);
+        next += HASH_CLICK_BYTES;
+    }
+    for (uint32_t at = 0; at < d->line_count; at++) {
+        for (unsigned i = 0; i < DEDUPE_LINE_KEYS; i++) {
+            const uint64_t *words = d->lines[at].words + (size_t)2 * i;
+            if ((words[0] | words[1]) == 0)
+                continue;
+            memcpy(next, words, HASH_CLICK_BYTES);
+            next += HASH_CLICK_BYTES;
+        }
+    }
+    CHECK((size_t)(next - out) == dedupe_count(d) * HASH_CLICK_BYTES);
+}
+
 void dedupe_prefetch(const struct dedupe *d, const uint8_t bytes[HASH_CLICK_BYTES])
 {
     if (d->line_count > 0)

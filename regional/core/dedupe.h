@@ -33,5 +33,8 @@ bool dedupe_add(struct dedupe *d, const uint8_t key[HASH_CLICK_BYTES]);
 bool dedupe_has(const struct dedupe *d, const uint8_t key[HASH_CLICK_BYTES]);
 uint64_t dedupe_count(const struct dedupe *d);
 
+/* All keys, in no order that means anything; `out` holds dedupe_count of them. */
+void dedupe_copy(const struct dedupe *d, uint8_t *out);
+
 /* Asks the processor for the key's place ahead of dedupe_add. */
 void dedupe_prefetch(const struct dedupe *d, const uint8_t key[HASH_CLICK_BYTES]);

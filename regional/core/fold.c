@@ -5,6 +5,7 @@
 #include "common/base/minute.h"
 #include "proto/subject.h"
 #include "regional/core/fold_clicks.h"
+#include "regional/core/fold_look.h"
 #include "regional/core/watermark.h"
 
 #include <stdlib.h>
@@ -29,6 +30,7 @@ void fold_free(struct fold *f)
     ad_names_done(&f->names);
     segment_done(&f->segment);
     free(f->ads);
+    fold_look_done(f->needs);
     free(f);
 }
 
@@ -74,7 +76,11 @@ bool fold_wants_cut(const struct fold *f, uint64_t time_ms)
 static void take_numbers(struct fold *f, const struct segment_head *head, struct span data,
                          uint64_t skip)
 {
-    enum err err = segment_read(&f->segment, data);
+    /* Whoever folds a late click without having looked for its key in the store would count it
+     * twice. */
+    CHECK(f->horizon.stored_count == 0 || f->looked == data.data);
+    enum err err =
+        f->segment_is_read && f->looked == data.data ? ERR_OK : segment_read(&f->segment, data);
     if (err == ERR_OK) {
         fold_clicks_take(f, skip);
         return;
@@ -314,6 +320,8 @@ enum err fold_step(struct fold *f, const struct fold_message *m)
             return err;
         }
     }
+    f->looked = NULL;
+    f->segment_is_read = false;
     uint64_t before_ms = f->watermark_ms;
     f->watermark_ms = watermark_advance(&f->edges, m->time_ms, before_ms);
     CHECK(f->watermark_ms >= before_ms);

@@ -20,6 +20,9 @@ struct fold_options {
     uint64_t lateness_ms;         /* a minute closes so long after its end, by the watermark */
     uint32_t horizon_minutes;     /* clicks of older minutes are carried */
     uint32_t partial_interval_ms; /* of stream time */
+    /* Closed minutes go to the store when nothing was new in them for so long, by stream time; 0:
+     * all of the horizon stays in memory. No count depends on it, and no partial. */
+    uint32_t settle_ms;
 };
 
 struct fold_message {
@@ -83,6 +86,9 @@ struct fold {
     struct segment segment; /* scratch of fold_step */
     struct fold_ad *ads;
     uint32_t ad_capacity;
+    struct fold_needs *needs; /* scratch of fold_look */
+    const uint8_t *looked;    /* the message that was looked at last */
+    bool segment_is_read;     /* by fold_look */
 };
 
 struct fold *fold_new(const struct fold_options *options);
@@ -92,9 +98,9 @@ void fold_free(struct fold *f);
  * the stream's second is not that of the last cut. */
 bool fold_wants_cut(const struct fold *f, uint64_t time_ms);
 
-/* Folds one message. ERR_BELOW_LOW: this store lacks numbers that the edge no longer holds; nothing
- * was changed, and the fold must stop: only a peer's store has them (design 4.3). Everything else
- * is counted and is ERR_OK. */
+/* Folds one message; where minutes are stored, after fold_look (fold_look.h). ERR_BELOW_LOW: this
+ * store lacks numbers that the edge no longer holds; nothing was changed, and the fold must stop:
+ * only a peer's store has them (design 4.3). Everything else is counted and is ERR_OK. */
 enum err WARN_UNUSED fold_step(struct fold *f, const struct fold_message *m);
 
 /* Minutes below are closed; minutes below are carried. */

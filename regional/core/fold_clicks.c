@@ -51,7 +51,7 @@ static struct bucket *open_row(const struct pass *pass, struct minute_table *t, 
     struct bucket *row = horizon_row(t, ad->hash);
     if (row == NULL) {
         row = horizon_add_row(&f->horizon, t, ad->hash);
-        ad->name = ad_names_hold(&f->names, ad->hash, ad_id);
+        ad->name = ad_names_hold(&f->names, ad->hash, ad_id, t->minute);
         ad_names_seen(&f->names, ad->name, pass->day);
     }
     if (ad->name == NULL) {

@@ -166,6 +166,7 @@ void horizon_touch(struct minute_table *t, struct bucket *row)
 {
     t->changed = true;
     t->total_is_known = false;
+    t->moving = false;
     if (row->touched)
         return;
     if (t->touched_count == t->touched_capacity) {
@@ -211,7 +212,9 @@ const struct partial_total *horizon_total(struct minute_table *t)
     if (t->total_is_known)
         return &t->total;
     struct buf sketch = {0};
-    struct partial_total total = {.minute = t->minute, .rows = t->row_count};
+    struct partial_total total = t->rest;
+    total.minute = t->minute;
+    total.rows += t->row_count;
     for (uint32_t i = 0; i < t->row_count; i++) {
         buf_clear(&sketch);
         hll_put(&t->rows[i].users, &sketch);
@@ -229,18 +232,18 @@ const struct partial_total *horizon_total(struct minute_table *t)
 void horizon_retire(struct horizon *h, struct ad_names *names, uint32_t below)
 {
     uint32_t gone = horizon_first_from(h, below);
-    if (gone == 0)
-        return;
     for (uint32_t i = 0; i < gone; i++) {
         struct minute_table *t = h->tables[i];
         CHECK(!t->changed && t->touched_count == 0);
-        for (uint32_t r = 0; r < t->row_count; r++)
-            ad_names_release(names, t->rows[r].ad_hash);
         CHECK(h->rows >= t->row_count && h->keys >= dedupe_count(&t->keys));
         h->rows -= t->row_count;
         h->keys -= dedupe_count(&t->keys);
+        h->stored_count -= t->stored;
         table_free(t);
     }
+    ad_names_retire(names, below);
+    if (gone == 0)
+        return;
     h->count -= gone;
     memmove(h->tables, h->tables + gone, h->count * sizeof(struct minute_table *));
     h->recent = NULL;

@@ -26,6 +26,14 @@ struct minute_table {
     bool total_due; /* closed and told before, then changed */
     bool total_is_known;
     struct partial_total total; /* if known */
+    /* Closed minutes leave memory (horizon_page.h). */
+    bool stored; /* the store holds the minute; here is what was read back or came late */
+    bool moving; /* a cut that is not durable yet holds the minute as it is now */
+    struct partial_total rest;  /* of the rows that only the store holds */
+    uint64_t rest_late;         /* likewise */
+    uint64_t stored_cut;        /* what cuts up to this one did is in the store's snapshot */
+    uint64_t redo_cut;          /* last cut that had something to say of the minute */
+    uint64_t redo_ms, fresh_ms; /* stream time of it; of the first after the snapshot */
 };
 
 /* Bytes of one record in minute_table.clicks. */
@@ -36,7 +44,9 @@ struct horizon {
     struct minute_table **tables; /* ascending minutes */
     uint32_t count, capacity;
     struct minute_table *recent; /* the last one found: clicks come in runs */
-    uint64_t keys, rows;         /* in all tables */
+    uint64_t keys, rows;         /* in all tables, in memory */
+    uint32_t stored_count;       /* tables that are stored */
+    uint32_t stored_last;        /* the highest minute that ever was */
 };
 
 void horizon_done(struct horizon *h);

@@ -61,13 +61,15 @@ void redo_write(struct buf *out, const struct fold *f, struct minute_table *t, u
     buf_put_u64(out, checksum(span_of(key, sizeof(key)), body));
 }
 
-static void name_seen_at(struct ad_name *name, uint32_t day, uint64_t cut)
+static void name_seen_at(struct ad_names *names, struct ad_name *name, uint32_t day, uint64_t cut)
 {
     if (name->day == UINT32_MAX || day > name->day) {
         name->day = day;
         name->first_cut = cut;
-    } else if (day == name->day) {
-        name->first_cut = base_min_u64(name->first_cut, cut);
+        ad_names_changed(names, name);
+    } else if (day == name->day && cut < name->first_cut) {
+        name->first_cut = cut;
+        ad_names_changed(names, name);
     }
 }
 
@@ -87,10 +89,10 @@ static bool apply_ad(struct fold *f, struct minute_table *t, struct reader *r, u
     struct bucket *row = horizon_row(t, hash);
     if (row == NULL) {
         row = horizon_add_row(&f->horizon, t, hash);
-        name = ad_names_hold(&f->names, hash, id);
+        name = ad_names_hold(&f->names, hash, id, t->minute);
     }
     CHECK(name != NULL);
-    name_seen_at(name, day, cut);
+    name_seen_at(&f->names, name, day, cut);
     if (row->duplicate > UINT64_MAX - duplicate || row->late > UINT64_MAX - late)
         return false;
     row->duplicate += duplicate;
@@ -138,35 +140,83 @@ static bool apply_clicks(struct fold *f, struct minute_table *t, struct reader *
     return true;
 }
 
-enum err redo_apply(struct fold *f, struct span key, struct span value)
+/* The head of a value that is to be applied. */
+struct redo_head {
+    uint32_t minute, day;
+    uint64_t cut, ad_count;
+    bool ignored;
+};
+
+static enum err open_value(struct fold *f, struct span key, struct span value,
+                           struct redo_head *out, struct reader *out_reader)
 {
     uint16_t partition;
-    uint32_t minute;
-    uint64_t cut;
-    if (!redo_key_read(key, &partition, &minute, &cut) || partition != f->options.partition ||
-        cut > f->cut || value.length < 8)
+    struct redo_head head = {0};
+    if (!redo_key_read(key, &partition, &head.minute, &head.cut) ||
+        partition != f->options.partition || head.cut > f->cut || value.length < 8)
         return ERR_KV_CORRUPT;
-    if (minute < f->retired_below)
-        return ERR_OK;
+    const struct minute_table *t = horizon_find(&f->horizon, head.minute);
+    head.ignored =
+        head.minute < f->retired_below || (t != NULL && t->stored && head.cut <= t->stored_cut);
     struct span body = span_of(value.data, value.length - 8);
-    if (bytes_load_u64(value.data + body.length) != checksum(key, body))
+    if (!head.ignored && bytes_load_u64(value.data + body.length) != checksum(key, body))
         return ERR_KV_CORRUPT;
     struct reader r = reader_of(body);
     uint8_t version = reader_u8(&r);
     uint64_t day = reader_varint(&r);
-    uint64_t ad_count = reader_varint(&r);
-    if (r.failed || version != REDO_VERSION || day >= UINT32_MAX || ad_count > r.left)
+    head.ad_count = reader_varint(&r);
+    if (!head.ignored &&
+        (r.failed || version != REDO_VERSION || day >= UINT32_MAX || head.ad_count > r.left))
         return ERR_KV_CORRUPT;
-    struct minute_table *t = horizon_open(&f->horizon, minute);
-    uint32_t *rows = base_zalloc((size_t)ad_count, sizeof(*rows));
+    head.day = (uint32_t)day;
+    *out = head;
+    *out_reader = r;
+    return ERR_OK;
+}
+
+enum err redo_ads(struct fold *f, struct span key, struct span value,
+                  void (*take)(void *context, uint32_t minute, uint64_t ad_hash), void *context)
+{
+    struct redo_head head;
+    struct reader r;
+    enum err err = open_value(f, key, value, &head, &r);
+    for (uint64_t i = 0; err == ERR_OK && !head.ignored && i < head.ad_count; i++) {
+        struct span id = reader_block(&r, LIMIT_ID_BYTES);
+        (void)reader_varint(&r);
+        (void)reader_varint(&r);
+        if (r.failed)
+            return ERR_KV_CORRUPT;
+        take(context, head.minute, hash_ad(id));
+    }
+    return err;
+}
+
+enum err redo_apply(struct fold *f, struct span key, struct span value)
+{
+    struct redo_head head;
+    struct reader r;
+    enum err err = open_value(f, key, value, &head, &r);
+    if (err != ERR_OK || head.ignored)
+        return err;
+    struct minute_table *t = horizon_open(&f->horizon, head.minute);
+    uint32_t *rows = base_zalloc((size_t)head.ad_count, sizeof(*rows));
     bool good = true;
-    for (uint64_t i = 0; i < ad_count && good; i++)
-        good = apply_ad(f, t, &r, (uint32_t)day, cut, &rows[i]);
-    good = good && apply_clicks(f, t, &r, rows, ad_count);
-    for (uint64_t i = 0; i < ad_count && good; i++)
+    for (uint64_t i = 0; i < head.ad_count && good; i++)
+        good = apply_ad(f, t, &r, head.day, head.cut, &rows[i]);
+    good = good && apply_clicks(f, t, &r, rows, head.ad_count);
+    for (uint64_t i = 0; i < head.ad_count && good; i++)
         good = t->rows[rows[i]].late <= t->rows[rows[i]].counted;
     free(rows);
+    redo_noted(t, head.cut, f->stream_ms);
     return good ? ERR_OK : ERR_KV_CORRUPT;
+}
+
+void redo_noted(struct minute_table *t, uint64_t cut, uint64_t stream_ms)
+{
+    if (t->redo_cut <= t->stored_cut)
+        t->fresh_ms = stream_ms;
+    t->redo_cut = cut;
+    t->redo_ms = stream_ms;
 }
 
 void redo_done(struct fold *f)

@@ -22,9 +22,19 @@ bool redo_key_read(struct span key, uint16_t *out_partition, uint32_t *out_minut
 /* Appends the value of what the table holds since the last cut. */
 void redo_write(struct buf *out, const struct fold *f, struct minute_table *t, uint64_t cut);
 
+/* The minute has news in this cut. */
+void redo_noted(struct minute_table *t, uint64_t cut, uint64_t stream_ms);
+
+/* Calls `take` for each ad that the value speaks of; nothing for a value that redo_apply would
+ * ignore. ERR_KV_CORRUPT: as redo_apply, as far as it looks. */
+enum err WARN_UNUSED redo_ads(struct fold *f, struct span key, struct span value,
+                              void (*take)(void *context, uint32_t minute, uint64_t ad_hash),
+                              void *context);
+
 /* Applies one value to the tables; call in order of keys, after the state was loaded. Values of
- * retired minutes are ignored. ERR_KV_CORRUPT: not what redo_write has written; the fold is
- * unusable. */
+ * retired minutes, and those that a snapshot holds, are ignored; of a stored minute the rows must
+ * have been read back (fold_look_redo). ERR_KV_CORRUPT: not what redo_write has written; the fold
+ * is unusable. */
 enum err WARN_UNUSED redo_apply(struct fold *f, struct span key, struct span value);
 
 /* After the last redo_apply: which names and sketches are due. */

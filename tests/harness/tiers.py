@@ -234,7 +234,8 @@ class Replica(Tier):
             "store": {"path": self.store, "bytes": 1 << 31},
             "nats": {"url": nats.url, "user": user, "password_file": nats.users[user], "domain": self.region,
                      "stream_replicas": 1},
-            "allowed_lateness_ms": self.cluster.lateness_ms, "horizon_hours": 24, "partial_interval_ms": 1000}
+            "allowed_lateness_ms": self.cluster.lateness_ms, "horizon_hours": 24, "partial_interval_ms": 1000,
+            "settle_ms": 1000}  # so that closed minutes leave memory, and late clicks read them, in every test
 
     def write_control_config(self):
         """The same file for the operator's tool, with the operator's own credentials."""

@@ -111,6 +111,9 @@ static struct sim_plan story(uint32_t which)
                          .again = 300,
                          .late = 200,
                          .late_ms = 130000,
+                         .closed = 1,
+                         .settle_ms = 1,
+                         .value_items = 2,
                          .lost_answers = 100,
                          .chaos_ms = 30000};
     static const struct sim_fault faults[STORIES][8] = {

@@ -244,6 +244,15 @@ static void draw_small_spools(struct sim_plan *p)
     }
 }
 
+/* From dice of its own: the rest of the plan is what it was before there was a choice. */
+static void draw_closed(struct sim_plan *p)
+{
+    struct rng r = {p->seed * 0xD1342543DE82EF95ULL + 5};
+    p->closed = PICK(&r, 0, 1, 1, 1, 2);
+    p->settle_ms = PICK(&r, 1, 5000, 30000, 60000);
+    p->value_items = PICK(&r, 1, 2, 3, 10, 1000);
+}
+
 void sim_plan_draw(struct sim_plan *p, uint64_t seed)
 {
     struct rng r = {seed * 0x9E3779B97F4A7C15ULL + 77};
@@ -283,6 +292,7 @@ void sim_plan_draw(struct sim_plan *p, uint64_t seed)
     draw_faults(p, &r);
     draw_read_faults(p);
     draw_small_spools(p);
+    draw_closed(p);
 }
 
 /* Options by name, so that text and struct cannot drift apart. */
@@ -310,6 +320,9 @@ void sim_plan_draw(struct sim_plan *p, uint64_t seed)
     X(batch, 1, 8) \
     X(burst, 1, 1000) \
     X(quiet_ms, 0, 6000000) \
+    X(closed, 0, 2) \
+    X(settle_ms, 1, 6000000) \
+    X(value_items, 1, 4000) \
     X(again, 0, 1000) \
     X(late, 0, 1000) \
     X(late_ms, 1, 86400000) \

@@ -39,6 +39,12 @@ static void on_note(void *context, const struct replica_note *note)
         r->rescue_ms = w->now_ms + 2000;
 }
 
+static bool stores_closed(const struct sim_replica *r)
+{
+    const struct sim_plan *plan = &r->process.world->plan;
+    return plan->closed == 1 || (plan->closed == 2 && r->process.index / plan->regions % 2 == 0);
+}
+
 void sim_region_open(struct sim_replica *r)
 {
     struct sim_world *w = r->process.world;
@@ -50,6 +56,8 @@ void sim_region_open(struct sim_replica *r)
                                       .lateness_ms = w->plan.lateness_ms,
                                       .horizon_minutes = w->plan.horizon_minutes,
                                       .partial_interval_ms = w->plan.interval_ms,
+                                      .settle_ms = stores_closed(r) ? w->plan.settle_ms : 0,
+                                      .sizes = {w->plan.value_items, w->plan.value_items},
                                       .kv = r->process.kv,
                                       .bus = r->process.buses[0],
                                       .clock = &r->process.clock.port,

@@ -218,6 +218,8 @@ bool sim_edge_passed(const struct sim_edge *e, const struct sim_replica *r);
 void sim_edge_request(struct sim_edge *e, const struct sim_request *request);
 
 /* sim_region.c */
+/* Closed minutes in the replica's store (sim_stored.c). */
+void sim_stored_check(struct sim_replica *r);
 void sim_region_init(struct sim_world *w, uint32_t index);
 void sim_region_open(struct sim_replica *r);
 void sim_region_crash(struct sim_replica *r);

@@ -158,6 +158,16 @@ MAYBE_UNUSED static struct announce_identity given_identity(void)
     return who;
 }
 
+/* The answer to a want, from memory alone. */
+MAYBE_UNUSED static void when_asked(struct fold *f, const uint32_t *minutes, uint32_t minute_count,
+                                    const uint64_t *names, uint32_t name_count,
+                                    struct announce_messages *out)
+{
+    const struct announce_identity who = given_identity();
+    const struct announce_wanted wanted = {minutes, names, minute_count, name_count};
+    cr_assert_eq(announce_whole(f, &who, &wanted, NULL, out), ERR_OK);
+}
+
 MAYBE_UNUSED static struct bucket *row_of(struct fold *f, unsigned ad, uint32_t minute)
 {
     struct minute_table *t = horizon_find(&f->horizon, minute);

@@ -28,6 +28,8 @@ struct node {
     struct replica_note last_note;
     unsigned notes[8];
     uint32_t horizon_minutes;
+    uint32_t settle_ms; /* closed minutes go to the store */
+    struct minute_sizes sizes;
 };
 
 MAYBE_UNUSED static void given_world(struct world *w)
@@ -67,6 +69,8 @@ MAYBE_UNUSED static enum err node_start(struct world *w, struct node *n)
                                 .lateness_ms = 10000,
                                 .horizon_minutes = n->horizon_minutes ? n->horizon_minutes : 60,
                                 .partial_interval_ms = 1000,
+                                .settle_ms = n->settle_ms,
+                                .sizes = n->sizes,
                                 .kv = n->kv,
                                 .clock = &w->clock.port,
                                 .on_note = node_note,

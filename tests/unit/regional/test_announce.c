@@ -205,7 +205,8 @@ static struct fold *given_large_minute(unsigned rows, unsigned users)
         (void)snprintf(name, sizeof(name), "large-%u", i);
         uint64_t hash = hash_ad(span_of_text(name));
         struct bucket *b = horizon_add_row(&f->horizon, t, hash);
-        ad_names_seen(&f->names, ad_names_hold(&f->names, hash, span_of_text(name)), 1);
+        ad_names_seen(&f->names, ad_names_hold(&f->names, hash, span_of_text(name), GIVEN_MINUTE),
+                      1);
         for (unsigned u = 0; u < users; u++)
             cr_assert_eq(bucket_count(b, rng_next(&r), false), ERR_OK);
     }
@@ -251,7 +252,6 @@ Test(announce, a_want_is_answered_with_whole_minutes)
 {
     struct fold *f = given_fold();
     struct partial p;
-    struct announce_identity who = given_identity();
     struct announce_messages m = {0};
     when_control(f, CONTROL_ENROL, "us-e1", 0, T);
     take(f, 0, 3, T);
@@ -263,7 +263,7 @@ Test(announce, a_want_is_answered_with_whole_minutes)
     const uint32_t minutes[] = {GIVEN_MINUTE, GIVEN_MINUTE + 1, GIVEN_MINUTE + 2, 5};
     const uint64_t names[] = {hash_ad(span_of_text(given_ad(1))), 12345};
 
-    announce_whole(f, &who, minutes, countof(minutes), names, countof(names), &m);
+    when_asked(f, minutes, countof(minutes), names, countof(names), &m);
 
     cr_assert_eq(m.count, 2);
     cr_assert_eq(partial_read(&p, buf_span(&m.items[0])), ERR_OK);
@@ -284,13 +284,12 @@ Test(announce, a_want_is_answered_with_whole_minutes)
 Test(announce, a_minute_too_large_is_whole_over_several_messages_with_its_total_last)
 {
     struct fold *f = given_large_minute(2000, 200);
-    struct announce_identity who = given_identity();
     struct announce_messages m = {0};
     f->totals_next = GIVEN_MINUTE + 2;
     const uint32_t minutes[] = {GIVEN_MINUTE + 1, GIVEN_MINUTE};
     uint64_t rows = 0, digest = 0;
 
-    announce_whole(f, &who, minutes, countof(minutes), NULL, 0, &m);
+    when_asked(f, minutes, countof(minutes), NULL, 0, &m);
 
     for (uint32_t i = 0; i < m.count; i++) {
         struct partial p;
@@ -335,14 +334,13 @@ Test(announce, an_edge_that_is_back_is_named_until_the_totals_speak_for_it)
 Test(announce, an_answer_is_bounded)
 {
     struct fold *f = given_large_minute(2000, 200);
-    struct announce_identity who = given_identity();
     struct announce_messages m = {0};
     static uint32_t minutes[1000];
     for (unsigned i = 0; i < countof(minutes); i++)
         minutes[i] = GIVEN_MINUTE;
     f->totals_next = GIVEN_MINUTE + 1;
 
-    announce_whole(f, &who, minutes, countof(minutes), NULL, 0, &m);
+    when_asked(f, minutes, countof(minutes), NULL, 0, &m);
 
     cr_assert_leq(m.count, ANNOUNCE_ANSWERS_MAX + 8);
     announce_messages_done(&m);

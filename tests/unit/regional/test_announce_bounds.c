@@ -140,7 +140,7 @@ Test(announce_bounds, whole_minutes_that_do_not_fit_together_go_apart)
     const uint32_t minutes[] = {GIVEN_MINUTE,     GIVEN_MINUTE + 1, GIVEN_MINUTE + 2,
                                 GIVEN_MINUTE + 3, GIVEN_MINUTE + 4, GIVEN_MINUTE - 1};
     f->retired_below = GIVEN_MINUTE;
-    announce_whole(f, &who, minutes, countof(minutes), NULL, 0, &m);
+    when_asked(f, minutes, countof(minutes), NULL, 0, &m);
     cr_assert_eq(m.count, 2);
     uint32_t totals = 0;
     for (uint32_t i = 0; i < m.count; i++) {
@@ -169,7 +169,7 @@ Test(announce_bounds, a_large_minute_between_small_ones_goes_alone)
     given_rows(f, GIVEN_MINUTE + 1, 20000);
     given_rows(f, GIVEN_MINUTE + 2, 10);
     const uint32_t minutes[] = {GIVEN_MINUTE, GIVEN_MINUTE + 1, GIVEN_MINUTE + 2};
-    announce_whole(f, &who, minutes, countof(minutes), NULL, 0, &m);
+    when_asked(f, minutes, countof(minutes), NULL, 0, &m);
     uint32_t rows = 0;
     for (uint32_t i = 0; i < m.count; i++) {
         struct partial p;

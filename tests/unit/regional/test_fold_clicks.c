@@ -79,7 +79,7 @@ Test(fold_clicks, an_ad_whose_hash_another_has_is_carried)
     struct segment_hot hot[1] = {{.key = {1}, .minute = 5}};
     struct span ads[1] = {span_of_text("a")};
     struct fold *f = fold_with(hot, 1, ads, 1);
-    ad_names_hold(&f->names, hash_ad(ads[0]), span_of_text("b"));
+    ad_names_hold(&f->names, hash_ad(ads[0]), span_of_text("b"), 5);
 
     fold_clicks_take(f, 0);
 
@@ -95,7 +95,7 @@ Test(fold_clicks, a_full_counter_carries)
     struct span ads[1] = {span_of_text("a")};
     struct fold *f = fold_with(hot, 1, ads, 1);
     struct minute_table *t = horizon_open(&f->horizon, 5);
-    ad_names_hold(&f->names, hash_ad(ads[0]), ads[0]);
+    ad_names_hold(&f->names, hash_ad(ads[0]), ads[0], 5);
     horizon_add_row(&f->horizon, t, hash_ad(ads[0]))->counted = UINT64_MAX;
 
     fold_clicks_take(f, 0);

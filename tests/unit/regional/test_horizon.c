@@ -80,9 +80,10 @@ Test(horizon, retiring_frees_rows_keys_and_names)
     for (uint32_t minute = 1; minute <= 3; minute++) {
         struct minute_table *t = horizon_open(&h, minute);
         horizon_add_row(&h, t, 5);
-        ad_names_hold(&names, 5, span_of_text("five"));
+        ad_names_hold(&names, 5, span_of_text("five"), minute);
         h.keys += dedupe_add(&t->keys, key);
     }
+    ad_names_saved(&names);
 
     horizon_retire(&h, &names, 3);
 
@@ -91,7 +92,8 @@ Test(horizon, retiring_frees_rows_keys_and_names)
     cr_assert_eq(h.rows, 1);
     cr_assert_eq(h.keys, 1);
     cr_assert_not_null(ad_names_find(&names, 5));
-    horizon_retire(&h, &names, 4);
+    horizon_retire(&h, &names, 4 + 1440);
+    cr_assert_eq(h.count, 0);
     cr_assert_null(ad_names_find(&names, 5));
     horizon_done(&h);
     ad_names_done(&names);

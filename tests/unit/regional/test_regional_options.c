@@ -57,6 +57,7 @@ Test(regional_options, defaults_are_filled_in)
     cr_assert_eq(o->horizon_hours, 24);
     cr_assert_eq(o->partial_interval_ms, 5000);
     cr_assert_eq(o->behind_ms, 30000);
+    cr_assert_eq(regional_options_settle_ms(o), 60000, "closed minutes leave memory");
     cr_assert_eq(o->nats.stream_replicas, 1);
     cr_assert_eq(o->nats.stream_bytes, 0);
     regional_options_free(o);
@@ -78,6 +79,8 @@ Test(regional_options, what_is_wrong_is_named)
     expect_refused_with("  stream_bytes: 1000\n", "stream_bytes");
     expect_refused_with("behind_ms: 999\n", "behind_ms");
     expect_refused_with("behind_ms: 3600001\n", "behind_ms");
+    expect_refused_with("settle_ms: 3600001\n", "settle_ms");
+    expect_refused_with("closed_minutes: disk\n", "closed_minutes");
 }
 
 Test(regional_options, a_password_that_others_may_read_is_refused)
