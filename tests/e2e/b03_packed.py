@@ -12,18 +12,12 @@ import gzip
 import json
 import time
 
-from e2e import Cluster, ask, click, expect, step, tell, wait_count
+from e2e import Cluster, ask, click, expect, step, tell, wait_count, zstd_raw
 
 AD = f"b03-{os.urandom(4).hex()}"
 # An empty zstd frame (RFC 8878): magic number, window of 1 KiB, an empty last block; and one that cannot be.
 ZSTD_EMPTY = bytes.fromhex("28b52ffd0000010000")
 ZSTD_BAD = bytes.fromhex("28b52ffd00000f0000")
-
-
-def zstd_raw(text):
-    """A frame of one raw block: what any zstd sender may write."""
-    header = (len(text) << 3 | 1).to_bytes(3, "little")
-    return bytes.fromhex("28b52ffd0058") + header + text
 
 
 def test():

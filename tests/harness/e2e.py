@@ -12,7 +12,8 @@ from cluster import ROOT, Cluster
 from process import Failure, wait_for
 
 __all__ = ["Answer", "Cluster", "Failure", "ROOT", "ask", "click", "expect", "expect_exact", "growth", "kill_under_load",
-           "stats", "step", "stop_load", "tell", "wait_count", "wait_for"]
+           "stats", "step", "stop_load", "tell", "wait_count", "wait_for",
+           "zstd_raw"]
 
 _started = time.monotonic()
 
@@ -76,6 +77,12 @@ def ask(cluster, tier, path, method=None, body=None, headers=(), extra=()):
         head, _, content = content.partition("\r\n\r\n")
     names = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
     return Answer(int(status), names, content if done.returncode == 0 or content else done.stderr.decode())
+
+
+def zstd_raw(text):
+    """A frame of one raw block: what any zstd sender may write."""
+    header = (len(text) << 3 | 1).to_bytes(3, "little")
+    return bytes.fromhex("28b52ffd0058") + header + text
 
 
 def click(ad, user, timestamp, **more):

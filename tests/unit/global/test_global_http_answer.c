@@ -191,3 +191,36 @@ Test(global_http_answer, what_moves_all_the_time_is_kept_by_nobody)
     }
     cr_assert_eq(ask("GET", "/v1/ads", "if-none-match", "*")->status, 304);
 }
+
+static void damage(unsigned table, struct leaf_key key)
+{
+    struct kv_txn *txn;
+    cr_assert_eq(kv_begin(g.kv, true, &txn), ERR_OK);
+    kv_put(txn, table, leaf_key_span(&key), span_of_text("no value of ours"));
+    cr_assert_eq(kv_commit(&txn), ERR_OK);
+}
+
+static void expect_unavailable(const char *path)
+{
+    struct h2_probe_answer *a = ask("GET", path, NO_FIELD, NULL);
+    cr_assert_eq(a->status, 503, "%s: %u: %s", path, a->status, h2_probe_text(a));
+    cr_assert_not_null(strstr(h2_probe_text(a), "problem:store_unavailable"));
+    cr_assert_str_eq(header(a, "retry-after"), "1");
+    cr_assert_str_eq(header(a, "etag"), "");
+}
+
+Test(global_http_answer, a_damaged_store_is_a_503_and_never_no_clicks)
+{
+    char top[128];
+    (void)snprintf(top, sizeof(top), "/v1/top?start=%llu&end=%llu", GIVEN_MINUTE * 60ULL,
+                   GIVEN_MINUTE * 60ULL + 60);
+    uint64_t ad = hash_ad(span_of_text(g.ads[0]));
+    damage(LEAF_TABLE_PAGE, leaf_key_page(ad, GIVEN_MINUTE / 60));
+    expect_unavailable(stats_path(1));
+    expect_unavailable(top);
+    expect_unavailable("/v1/ads");
+    damage(LEAF_TABLE_REGION, leaf_key_region(1));
+    expect_unavailable("/v1/balance");
+    expect_unavailable("/v1/watermarks");
+    cr_assert_eq(metrics_get(g.metrics, GLOBAL_QUERIES_FAILED), 5);
+}
