@@ -227,10 +227,9 @@ static void receive(struct h2_conn *c)
     uint8_t *plain = c->server->plain_bytes;
 
     while (c->state == H2_CONN_OPEN && !c->over_budget && !c->last_words) {
-        if (!c->protocol->may_receive(c)) {
-            c->held = true;
+        c->held |= !c->protocol->may_receive(c);
+        if (c->held) /* until go_on, which begins with what the protocol has kept */
             return;
-        }
         ERR_clear_error();
         int length = SSL_read(c->ssl, plain, H2_PLAIN_BYTES);
         if (length <= 0) {

@@ -188,6 +188,43 @@ Test(http1_limits, over_its_budget_of_header_bytes_a_connection_is_told_and_ende
     over(g);
 }
 
+Test(http1_limits, who_goes_on_asking_while_his_answers_wait_for_him_gets_each_in_order)
+{
+    enum { RECORDS = 40, ASKS = 50 };
+    struct given *g = given_plain_server();
+    struct talk t = talk_to(g);
+    struct h2_probe *other = h2_probe_open(g->port, NULL);
+    struct buf asks = {0};
+    char text[64];
+
+    for (unsigned i = 0; i < RECORDS; i++) {
+        buf_clear(&asks);
+        for (unsigned k = 0; k < ASKS; k++) {
+            (void)snprintf(text, sizeof(text), "GET /big?%u HTTP/1.1\r\nHost: x\r\n\r\n",
+                           10000 + i * ASKS + k);
+            buf_put(&asks, text, strlen(text));
+        }
+        say_bytes(&t, asks.data, asks.length);
+        cr_assert_eq(h2_probe_one(other, "GET", "/", NULL, no_body)->status, 200);
+    }
+
+    cr_expect_lt(g->counters.requests_by_protocol[H2_PROTOCOL_HTTP1], RECORDS * ASKS);
+    for (unsigned i = 0; i < RECORDS * ASKS; i++) {
+        (void)snprintf(text, sizeof(text), "content-length: %u\r\n", 10000 + i);
+        cr_assert(hears(&t, "\r\n\r\n"), "%u", i);
+        cr_assert_not_null(strstr(heard(&t), text), "%u: %.100s", i, heard(&t));
+        size_t head = (size_t)(strstr(heard(&t), "\r\n\r\n") + 4 - heard(&t));
+        uint64_t deadline = h2_probe_now() + H2_PROBE_WAIT_MS;
+        while (t.heard.length < head + 10000 + i && h2_probe_now() < deadline)
+            hear_some(&t, deadline);
+        forget_until(&t, head + 10000 + i);
+    }
+    buf_done(&asks);
+    h2_probe_close(other);
+    end_talk(&t);
+    over(g);
+}
+
 Test(http1_limits, what_is_sent_behind_a_waiting_request_piles_up_in_the_kernel_alone)
 {
     enum { COUNT = 500 };
