@@ -202,6 +202,9 @@ void global_http_admin_show(struct global_http_admin *a, const struct merger_vie
     metrics_set(m, GLOBAL_ROWS, view->rows);
     metrics_set(m, GLOBAL_ROWS_CHANGED, view->rows_changed);
     metrics_set(m, GLOBAL_ROWS_REPEATED, view->rows - view->rows_changed);
+    metrics_set(m, GLOBAL_ROWS_RETIRED, view->rows_retired);
+    metrics_set(m, GLOBAL_KEYS_RETIRED, view->keys_retired);
+    metrics_set(m, GLOBAL_KEPT_FROM, view->kept_from_s);
     metrics_set(m, GLOBAL_DAMAGED, view->damaged);
     metrics_set(m, GLOBAL_REFUSED, view->refused);
     metrics_set(m, GLOBAL_BAD_SKETCHES, view->bad_sketches);

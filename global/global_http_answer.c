@@ -44,8 +44,24 @@ void global_http_refuse_with(struct global_http_visit *v, unsigned status, const
     h2_respond(v->r, status, headers, countof(headers), buf_span(&v->w->body));
 }
 
+/* Never zeros for what once was counted. */
+static void refuse_retired(struct global_http_visit *v)
+{
+    char detail[160];
+    (void)snprintf(
+        detail, sizeof(detail),
+        "start: this is kept from %llu on. Windows of whole hours (1h, 1d) are kept longer "
+        "than minutes.",
+        (unsigned long long)global_reader_kept_from_s(v->w->reader));
+    global_http_refuse(v, 410, "range_retired", "Range retired", detail);
+}
+
 void global_http_fail(struct global_http_visit *v, enum err err)
 {
+    if (err == ERR_RETIRED) {
+        refuse_retired(v);
+        return;
+    }
     log_error("query failed", log_err(err));
     global_http_refuse(
         v, 503, "store_unavailable", "Store unavailable",

@@ -78,6 +78,9 @@ static void tell(const struct merger_view *before, const struct merger_view *now
     if (now->proofs_failed != before->proofs_failed)
         log_warn("position not proven, reading the stream again from its start",
                  log_u64("total", now->proofs_failed));
+    if (now->rows_retired != before->rows_retired)
+        log_error("rows of minutes that are kept no longer were refused",
+                  log_u64("total", now->rows_retired), log_u64("kept_from", now->kept_from_s));
     if (now->gaps != before->gaps)
         log_warn("messages are gone from a stream", log_u64("total", now->gaps));
     if (now->divergences != before->divergences)
@@ -189,6 +192,8 @@ static enum err open_merger(void)
         .region_count = globe.options->regions_count,
         .kv = globe.kv,
         .clock = clock_os(),
+        .minutes_days = globe.options->retention.minutes_days,
+        .hours_days = globe.options->retention.hours_days,
     };
     for (unsigned i = 0; i < globe.options->regions_count; i++) {
         enum err err = open_bus(i);

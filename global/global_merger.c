@@ -3,6 +3,7 @@
 #include "global/global_merger_state.h"
 
 #include "common/base/hash.h"
+#include "common/base/minute.h"
 #include "proto/subject.h"
 
 #include <stdlib.h>
@@ -311,6 +312,7 @@ static enum err start_again(struct merger *m, enum err err, uint64_t now_ms)
     if (err_class(err) == ERR_CLASS_STOP)
         return err;
     m->stalled_until_ms = now_ms + STALL_MS;
+    m->room_first = err == ERR_KV_FULL && !m->room_first;
     for (uint32_t i = 0; i < m->options.region_count; i++) {
         struct merger_river *river = &m->rivers[i];
         if (river->phase != MERGER_DOWN) {
@@ -351,11 +353,19 @@ enum err merger_step(struct merger *m, uint32_t *out_idle_ms)
             prove(m, river, now_ms);
     }
     bool more = false;
-    enum err err = take_bite(m, now_ms, &more);
+    bool retire = merger_retire_is_due(m);
+    enum err err = retire && m->room_first ? ERR_OK : take_bite(m, now_ms, &more);
+    if (err == ERR_OK && retire) {
+        err = need_txn(m);
+        if (err == ERR_OK)
+            merger_retire_bite(m);
+        more = true;
+    }
     if (err == ERR_OK && m->txn != NULL) {
         store_rivers(m);
         err = kv_commit(&m->txn);
         m->view.commits += err == ERR_OK;
+        m->room_first = m->room_first && err != ERR_OK;
     }
     if (err != ERR_OK)
         return start_again(m, err, now_ms);
@@ -400,6 +410,7 @@ void merger_view(const struct merger *m, struct merger_view *out)
     out->minutes_wanted = want_list_count(&m->wants, WANT_LIST_MINUTE, false);
     out->minutes_held = want_list_count(&m->wants, WANT_LIST_MINUTE, true);
     out->names_wanted = want_list_count(&m->wants, WANT_LIST_NAME, false);
+    out->kept_from_s = minute_start_ms(m->horizon.minute) / 1000;
     out->region_count = m->options.region_count;
     for (uint32_t i = 0; i < m->options.region_count; i++)
         view_region(&m->rivers[i], &out->regions[i]);

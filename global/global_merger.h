@@ -28,6 +28,9 @@ struct merger_options {
     struct clock_port *clock;
     uint32_t bite_messages; /* in one transaction; 0: 64 */
     uint64_t bite_bytes;    /* 0: 4 MiB */
+    /* How many days minutes (pages, sketches, books) and hours are kept; 0: for ever, else at least
+     * RETIRE_DAYS_MIN. */
+    uint32_t minutes_days, hours_days;
 };
 
 struct merger;
@@ -55,6 +58,8 @@ struct merger_region_view {
 struct merger_view {
     uint64_t messages, bytes, commits, commit_failures;
     uint64_t rows, rows_changed, rows_older; /* older: of a lower generation */
+    uint64_t rows_retired;                   /* of minutes that are kept no longer: refused */
+    uint64_t keys_retired;
     uint64_t damaged, refused, bad_sketches, collisions;
     uint64_t proofs, proofs_failed, gaps;
     uint64_t totals, mismatches, wants_sent, minutes_completed, minutes_given_up;
@@ -63,6 +68,7 @@ struct merger_view {
     struct divergence_claim divergence[2];
     const char *divergence_region;
     uint64_t minutes_wanted, minutes_held, names_wanted; /* gauges */
+    uint64_t kept_from_s; /* minutes are kept from here on, Unix seconds; gauge */
     uint32_t region_count;
     struct merger_region_view regions[LIMIT_REGIONS];
 };

@@ -211,6 +211,41 @@ static enum err open_page(struct merger *m, uint64_t ad_hash, uint32_t hour)
     return page_read(&m->page, body) == ERR_OK ? ERR_OK : ERR_KV_CORRUPT;
 }
 
+/* The page's sum takes its place among the hours of its day. Set, not added: a refold may lower it.
+ */
+static enum err roll_up(struct merger *m, uint64_t ad_hash, uint32_t hour)
+{
+    struct leaf_key key = leaf_key_rollup(ad_hash, hour / ROLLUP_HOURS);
+    struct rollup day = {.present = 0};
+    struct span body;
+    enum err err = ERR_OK;
+    uint64_t clicks = 0;
+    for (uint32_t i = 0; i < m->page.count; i++)
+        clicks += m->page.entries[i].counted;
+    if (merger_store_get(m, LEAF_TABLE_ROLLUP, key, &body, &err) &&
+        rollup_read(&day, body) != ERR_OK)
+        err = ERR_KV_CORRUPT;
+    if (err != ERR_OK || !rollup_set(&day, hour % ROLLUP_HOURS, clicks))
+        return err;
+    buf_clear(&m->value);
+    rollup_put(&day, &m->value);
+    merger_store_put(m, LEAF_TABLE_ROLLUP, key, &m->value);
+    return ERR_OK;
+}
+
+/* Rows of an hour that is kept no longer: with its page gone they would count anew from nothing. */
+static void refuse_page(struct merger_message *message, uint64_t ad_hash, uint32_t hour,
+                        uint32_t *at)
+{
+    const struct partial *p = message->partial;
+    for (; *at < p->row_count; (*at)++) {
+        const struct partial_row *row = &p->rows[message->merger->row_order[*at]];
+        if (row->ad_hash != ad_hash || row->minute / PAGE_MINUTES != hour)
+            break;
+        message->merger->view.rows_retired++;
+    }
+}
+
 /* All rows of one ad and hour: the page is read once and written once. Returns the index behind
  * them. */
 static enum err take_page(struct merger_message *message, uint32_t *at)
@@ -220,6 +255,10 @@ static enum err take_page(struct merger_message *message, uint32_t *at)
     const struct partial_row *first = &p->rows[m->row_order[*at]];
     uint32_t hour = first->minute / PAGE_MINUTES;
     bool changed = false;
+    if (hour < m->horizon.minute / PAGE_MINUTES) {
+        refuse_page(message, first->ad_hash, hour, at);
+        return ERR_OK;
+    }
     want_name(message, first->ad_hash);
     enum err err = open_page(m, first->ad_hash, hour);
     for (; err == ERR_OK && *at < p->row_count; (*at)++) {
@@ -235,7 +274,7 @@ static enum err take_page(struct merger_message *message, uint32_t *at)
     buf_clear(&m->value);
     page_put(&m->page, &m->value);
     merger_store_put(m, LEAF_TABLE_PAGE, leaf_key_page(first->ad_hash, hour), &m->value);
-    return ERR_OK;
+    return roll_up(m, first->ad_hash, hour);
 }
 
 enum err merger_rows_take(struct merger_message *message)

@@ -5,6 +5,8 @@
 
 #include "global/core/merge.h"
 #include "global/core/minute_books.h"
+#include "global/core/retire.h"
+#include "global/core/rollup.h"
 #include "global/core/standing.h"
 #include "global/core/want_list.h"
 #include "global/global_merger.h"
@@ -60,6 +62,10 @@ struct merger {
     struct want_list wants;
     uint32_t whole_count, whole_next;
     struct merger_whole *wholes;
+    struct retire_horizon horizon; /* as stored, or about to be with this transaction */
+    struct retire_walk walk;
+    unsigned walk_at; /* which table is walked; all of them: none */
+    bool room_first;  /* the store was full: the next transaction deletes and does nothing else */
     /* scratch, reused from message to message */
     struct minute_books books;
     struct divergence *divergence;
@@ -95,6 +101,12 @@ void merger_totals_want(struct merger_message *message, enum want_list_kind kind
 void merger_totals_unwant(struct merger_message *message, enum want_list_kind kind, uint64_t what);
 /* After the commit: asks what is due. */
 void merger_totals_ask(struct merger *m, uint64_t now_ms);
+
+/* global_merger_retire.c: the horizon, and what lies below it. */
+enum err WARN_UNUSED merger_retire_load(struct merger *m);
+bool merger_retire_is_due(const struct merger *m);
+/* Under m->txn. */
+void merger_retire_bite(struct merger *m);
 
 /* global_merger_store.c: what is kept in memory from the store, and put back. */
 enum err WARN_UNUSED merger_store_load(struct merger *m);

@@ -236,6 +236,8 @@ enum err merger_store_load(struct merger *m)
     if (err == ERR_OK)
         err = load_wants(m);
     if (err == ERR_OK)
+        err = merger_retire_load(m);
+    if (err == ERR_OK)
         return kv_commit(&m->txn);
     (void)kv_abort(&m->txn);
     return err;

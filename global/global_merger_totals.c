@@ -193,6 +193,8 @@ static enum err judge(struct merger_message *message, const struct partial_total
         m->view.refused++;
         return ERR_OK;
     }
+    if (total->minute < m->horizon.minute)
+        return ERR_OK; /* its books are gone, and nobody needs them any more */
     struct minute_books_entry *book = merger_totals_book(message, total->minute, &err);
     if (err != ERR_OK)
         return err;

@@ -5,6 +5,7 @@
 #include "common/run/clock_os.h"
 #include "common/run/log.h"
 #include "common/run/options.h"
+#include "global/core/retire.h"
 #include "global/global_tokens.h"
 #include "proto/subject.h"
 
@@ -16,6 +17,8 @@
 #define STORE_BYTES_MIN    (16ULL * 1024 * 1024)
 #define PASSWORD_BYTES_MAX 256
 #define STREAMS_MAX        1024u
+#define MINUTES_DAYS       35
+#define HOURS_DAYS         730
 
 #define TEXT(key, flags, type, member)                                                             \
     CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | (flags), type, member, 1, PATH_BYTES)
@@ -49,6 +52,13 @@ static const cyaml_schema_field_t store_fields[] = {
     CYAML_FIELD_UINT("bytes", CYAML_FLAG_DEFAULT, struct global_options_store, bytes),
     CYAML_FIELD_END};
 
+static const cyaml_schema_field_t retention_fields[] = {
+    CYAML_FIELD_UINT("minutes_days", CYAML_FLAG_OPTIONAL, struct global_options_retention,
+                     minutes_days),
+    CYAML_FIELD_UINT("hours_days", CYAML_FLAG_OPTIONAL, struct global_options_retention,
+                     hours_days),
+    CYAML_FIELD_END};
+
 static const cyaml_schema_field_t auth_fields[] = {
     TEXT("tokens_file", 0, struct global_options_auth, tokens_file),
     TEXT("key_file", 0, struct global_options_auth, key_file),
@@ -67,6 +77,8 @@ static const cyaml_schema_field_t option_fields[] = {
     CYAML_FIELD_UINT("token_streams", CYAML_FLAG_OPTIONAL, struct global_options, token_streams),
     CYAML_FIELD_MAPPING("tls", CYAML_FLAG_DEFAULT, struct global_options, tls, tls_fields),
     CYAML_FIELD_MAPPING("store", CYAML_FLAG_DEFAULT, struct global_options, store, store_fields),
+    CYAML_FIELD_MAPPING("retention", CYAML_FLAG_OPTIONAL, struct global_options, retention,
+                        retention_fields),
     CYAML_FIELD_MAPPING_PTR("auth", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct global_options,
                             auth, auth_fields),
     CYAML_FIELD_SEQUENCE("regions", CYAML_FLAG_POINTER, struct global_options, regions,
@@ -101,6 +113,9 @@ const char global_options_help[] =
     "      store:\n"
     "        path: /var/lib/tributary/globe-1\n"
     "        bytes: 68719476736           # most that the store may grow to\n"
+    "      retention:                     # optional\n"
+    "        minutes_days: 35             # minutes and unique users (default 35; 8 to 36500)\n"
+    "        hours_days: 730              # clicks by hour and day (default 730; no fewer)\n"
     "      auth:                          # optional; without it, all who reach the port may ask\n"
     "        tokens_file: globe.tokens    # made by `tributary-global token create`\n"
     "        key_file: globe.tokens.key\n"
@@ -168,6 +183,22 @@ static enum err check_region(const char *path, const struct global_options *o, u
     return err;
 }
 
+static enum err check_retention(const char *path, struct global_options_retention *r,
+                                char **out_error)
+{
+    if (r->minutes_days == 0)
+        r->minutes_days = MINUTES_DAYS;
+    if (r->hours_days == 0)
+        r->hours_days = r->minutes_days > HOURS_DAYS ? r->minutes_days : HOURS_DAYS;
+    if (r->minutes_days < RETIRE_DAYS_MIN || r->minutes_days > RETIRE_DAYS_MAX)
+        return refuse(out_error, "%s: retention.minutes_days: must be %u to %u", path,
+                      RETIRE_DAYS_MIN, RETIRE_DAYS_MAX);
+    if (r->hours_days < r->minutes_days || r->hours_days > RETIRE_DAYS_MAX)
+        return refuse(out_error, "%s: retention.hours_days: must be minutes_days (%u) to %u", path,
+                      r->minutes_days, RETIRE_DAYS_MAX);
+    return ERR_OK;
+}
+
 static enum err check(const char *path, struct global_options *o, char **out_error)
 {
     enum log_level level;
@@ -194,6 +225,9 @@ static enum err check(const char *path, struct global_options *o, char **out_err
         o->token_streams = 8;
     if (o->workers == 0)
         o->workers = 2;
+    err = check_retention(path, &o->retention, out_error);
+    if (err != ERR_OK)
+        return err;
     if (o->auth != NULL) {
         struct global_tokens *tokens = NULL;
         err = global_tokens_open(o->auth->tokens_file, o->auth->key_file, clock_os(), &tokens,

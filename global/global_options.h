@@ -26,6 +26,10 @@ struct global_options_store {
     uint64_t bytes;
 };
 
+struct global_options_retention {
+    uint32_t minutes_days, hours_days; /* 0 in the file, or absent: 35 and 730 */
+};
+
 struct global_options_auth {
     char *tokens_file, *key_file;
     char *read_log; /* may be NULL */
@@ -41,6 +45,7 @@ struct global_options {
     uint16_t token_streams;       /* 0 in the file, or absent: 8 */
     struct global_options_tls tls;
     struct global_options_store store;
+    struct global_options_retention retention;
     struct global_options_auth *auth; /* NULL: open to all who reach the port */
     struct global_options_region *regions;
     unsigned regions_count;

@@ -5,6 +5,7 @@
 #include "common/base/hash.h"
 #include "global/core/completeness.h"
 #include "global/core/page.h"
+#include "global/core/rollup.h"
 
 #include <stdlib.h>
 
@@ -87,6 +88,37 @@ void global_reader_standing(struct global_reader *r, struct stats_json_answer *o
     out->missing_count = missing;
 }
 
+/* Whether every window is of whole hours of UTC: then the roll-ups are exact. In some zones it is
+ * not: a day there may begin at half past. */
+static bool by_hours(const struct query *q)
+{
+    if (q->edges == NULL)
+        return q->start_minute % 60 == 0 && minute_window_minutes(q->window) % 60 == 0;
+    for (uint32_t i = 0; i <= q->points; i++)
+        if (q->edges[i] % 60 != 0)
+            return false;
+    return true;
+}
+
+uint64_t global_reader_kept_from_s(const struct global_reader *r)
+{
+    return r->kept_from_s;
+}
+
+enum err global_reader_kept(struct global_reader *r, const struct query *q, bool hours)
+{
+    struct leaf_key key = leaf_key_horizon();
+    struct span value;
+    struct span body;
+    r->horizon = (struct retire_horizon){0};
+    if (kv_get(r->txn, LEAF_TABLE_META, leaf_key_span(&key), &value) &&
+        (!leaf_open(value, &body) || retire_read(&r->horizon, body) != ERR_OK))
+        return ERR_KV_CORRUPT;
+    uint32_t kept = hours ? r->horizon.day * RETIRE_DAY_MINUTES : r->horizon.minute;
+    r->kept_from_s = minute_start_ms(kept) / 1000;
+    return q->start_minute < kept ? ERR_RETIRED : ERR_OK;
+}
+
 static void begin_points(struct global_reader *r, const struct query *q)
 {
     if (q->points > r->point_capacity) {
@@ -148,6 +180,40 @@ static enum err add_counts(struct global_reader *r, const struct query *q, uint6
         at = leaf_key_page(ad_hash, hour + 1);
     }
     return ERR_OK;
+}
+
+/* Windows of whole hours: from what the merger has added up already. */
+static enum err add_rollups(struct global_reader *r, const struct query *q, uint64_t ad_hash)
+{
+    uint32_t day = q->start_minute / RETIRE_DAY_MINUTES;
+    uint32_t last_day = (q->end_minute - 1) / RETIRE_DAY_MINUTES;
+    struct span key;
+    struct span value;
+    uint64_t found_ad;
+    for (;; day++) {
+        struct leaf_key at = leaf_key_rollup(ad_hash, day);
+        struct rollup hours;
+        struct span body;
+        if (!kv_seek(r->txn, LEAF_TABLE_ROLLUP, leaf_key_span(&at), &key, &value))
+            return ERR_OK;
+        if (!leaf_rollup_of_key(key, &found_ad, &day))
+            return ERR_KV_CORRUPT;
+        if (found_ad != ad_hash || day > last_day)
+            return ERR_OK;
+        if (!leaf_open(value, &body) || rollup_read(&hours, body) != ERR_OK)
+            return ERR_KV_CORRUPT;
+        for (unsigned i = 0; i < ROLLUP_HOURS; i++) {
+            uint32_t minute = (day * ROLLUP_HOURS + i) * 60;
+            if ((hours.present >> i & 1) == 0 || minute < q->start_minute ||
+                minute >= q->end_minute)
+                continue;
+            uint32_t point = query_point_of(q, minute);
+            r->points[point].click_count += hours.hours[i];
+            r->sketched[point] = true;
+        }
+        if (day == last_day)
+            return ERR_OK;
+    }
 }
 
 static void add_hour(struct global_reader *r, const struct query *q, uint32_t hour, uint64_t bits)
@@ -231,11 +297,12 @@ static enum err finish_points(struct global_reader *r, const struct query *q, ui
         uint32_t needed = minutes * r->options.region_count;
         CHECK(r->complete_minutes[i] <= needed);
         p->complete = r->complete_minutes[i] == needed;
-        p->has_unique_users = p->complete;
-        if (p->complete && r->sketched[i] && q->window == MINUTE_WINDOW_1M)
+        /* Hours outlive their sketches. */
+        p->has_unique_users = p->complete && query_minute_of(q, i) >= r->horizon.minute;
+        if (p->has_unique_users && r->sketched[i] && q->window == MINUTE_WINDOW_1M)
             continue;
         p->unique_users = 0;
-        if (!p->complete || !r->sketched[i])
+        if (!p->has_unique_users || !r->sketched[i])
             continue;
         enum err err = union_sketches(r, ad_hash, query_minute_of(q, i), query_minute_of(q, i + 1));
         if (err != ERR_OK)
@@ -262,7 +329,7 @@ static enum err read_points(struct global_reader *r, const struct query *q)
     uint64_t look = q->foreign ? ~ad_hash : ad_hash;
     enum err err = ERR_OK;
     if (!is_another(r, q, look))
-        err = add_counts(r, q, look);
+        err = by_hours(q) ? add_rollups(r, q, look) : add_counts(r, q, look);
     for (uint32_t i = 0; q->foreign && i < q->points; i++) {
         r->points[i].click_count = 0; /* should anything lie there after all */
         r->sketched[i] = false;
@@ -295,7 +362,9 @@ enum err global_reader_points(struct global_reader *r, const struct query *q,
                               struct stats_json_answer *out)
 {
     begin_points(r, q);
-    enum err err = read_points(r, q);
+    enum err err = global_reader_kept(r, q, by_hours(q));
+    if (err == ERR_OK)
+        err = read_points(r, q);
     out->ad_id = query_ad(q);
     out->window = minute_window_name(q->window);
     out->points = r->points;

@@ -26,7 +26,8 @@ struct global_reader *global_reader_new(const struct global_reader_options *opti
 void global_reader_free(struct global_reader *r);
 
 /* Answers a query. *out is borrowed from r until its next call, and its ad_id from q. An error
- * (class RETRY or STOP) means that nothing is known: never that there are no clicks. */
+ * (class RETRY or STOP) means that nothing is known: never that there are no clicks. ERR_RETIRED:
+ * the range begins before global_reader_kept_from_s. */
 enum err WARN_UNUSED global_reader_stats(struct global_reader *r, const struct query *q,
                                          struct stats_json_answer *out);
 
@@ -40,6 +41,9 @@ enum err WARN_UNUSED global_reader_points(struct global_reader *r, const struct 
                                           struct stats_json_answer *out);
 /* err: what the calls before said. An error means that nothing that was read is known. */
 enum err WARN_UNUSED global_reader_close(struct global_reader *r, enum err err);
+
+/* After ERR_RETIRED: from when on the last query could be answered, Unix seconds. */
+uint64_t global_reader_kept_from_s(const struct global_reader *r);
 
 /* Watermarks and missing edges alone. */
 enum err WARN_UNUSED global_reader_watermarks(struct global_reader *r,

@@ -5,6 +5,7 @@
 #include "common/base/minute.h"
 #include "global/core/completeness.h"
 #include "global/core/page.h"
+#include "global/core/rollup.h"
 #include "proto/stats_json_text.h"
 
 #include <stdlib.h>
@@ -39,15 +40,27 @@ static bool may_read(const struct global_reader_asker *asker, struct span ad_id)
 static enum err add_page(const struct query *q, uint32_t hour, struct span value, uint64_t *sum)
 {
     struct span body;
-    if (!leaf_open(value, &body))
-        return ERR_KV_CORRUPT;
     struct page_sums sums;
-    if (page_sum(body, &sums) != ERR_OK)
+    if (!leaf_open(value, &body) || page_sum(body, &sums) != ERR_OK)
         return ERR_KV_CORRUPT;
     for (unsigned i = 0; i < PAGE_MINUTES; i++) {
         uint32_t minute = hour * PAGE_MINUTES + i;
         if (minute >= q->start_minute && minute < q->end_minute)
             *sum += sums.counted[i];
+    }
+    return ERR_OK;
+}
+
+static enum err add_day(const struct query *q, uint32_t day, struct span value, uint64_t *sum)
+{
+    struct span body;
+    struct rollup hours;
+    if (!leaf_open(value, &body) || rollup_read(&hours, body) != ERR_OK)
+        return ERR_KV_CORRUPT;
+    for (unsigned i = 0; i < ROLLUP_HOURS; i++) {
+        uint32_t minute = (day * ROLLUP_HOURS + i) * PAGE_MINUTES;
+        if ((hours.present >> i & 1) != 0 && minute >= q->start_minute && minute < q->end_minute)
+            *sum += hours.hours[i];
     }
     return ERR_OK;
 }
@@ -85,36 +98,37 @@ static void offer(struct global_reader *r, const struct query *q,
     r->top[at] = ad;
 }
 
-static enum err walk_pages(struct walk *w, const struct query *q,
-                           const struct global_reader_asker *asker, size_t *count)
+static enum err walk_counts(struct walk *w, const struct query *q,
+                            const struct global_reader_asker *asker, bool by_hours, size_t *count)
 {
-    const uint32_t first_hour = q->start_minute / PAGE_MINUTES;
-    const uint32_t last_hour = (q->end_minute - 1) / PAGE_MINUTES;
-    struct leaf_key at = leaf_key_page(0, first_hour);
+    const enum leaf_table table = by_hours ? LEAF_TABLE_ROLLUP : LEAF_TABLE_PAGE;
+    const uint32_t minutes = by_hours ? RETIRE_DAY_MINUTES : PAGE_MINUTES; /* of a value */
+    const uint32_t first = q->start_minute / minutes;
+    const uint32_t last = (q->end_minute - 1) / minutes;
+    struct leaf_key at = leaf_key_page(0, first);
     struct span key;
     struct span value;
     uint64_t current = 0;
     uint64_t sum = 0;
     enum err err = ERR_OK;
-    while (err == ERR_OK &&
-           kv_seek(w->reader->txn, LEAF_TABLE_PAGE, leaf_key_span(&at), &key, &value)) {
+    while (err == ERR_OK && kv_seek(w->reader->txn, table, leaf_key_span(&at), &key, &value)) {
         uint64_t ad_hash;
-        uint32_t hour;
-        if (!leaf_page_of_key(key, &ad_hash, &hour))
+        uint32_t found;
+        if (!leaf_page_of_key(key, &ad_hash, &found))
             return ERR_KV_CORRUPT;
         if (ad_hash != current) {
             offer(w->reader, q, asker, current, sum, count);
             current = ad_hash;
             sum = 0;
         }
-        if (hour >= first_hour && hour <= last_hour)
-            err = add_page(q, hour, value, &sum);
-        if (hour < first_hour)
-            at = leaf_key_page(ad_hash, first_hour);
-        else if (hour < last_hour)
-            at = leaf_key_page(ad_hash, hour + 1);
+        if (found >= first && found <= last)
+            err = by_hours ? add_day(q, found, value, &sum) : add_page(q, found, value, &sum);
+        if (found < first)
+            at = leaf_key_page(ad_hash, first);
+        else if (found < last)
+            at = leaf_key_page(ad_hash, found + 1);
         else if (ad_hash < UINT64_MAX)
-            at = leaf_key_page(ad_hash + 1, first_hour);
+            at = leaf_key_page(ad_hash + 1, first);
         else
             break;
         if (err == ERR_OK)
@@ -179,13 +193,16 @@ enum err global_reader_top(struct global_reader *r, const struct query *q,
     enum err err = kv_begin(r->options.kv, false, &r->txn);
     if (err != ERR_OK)
         return err;
-    err = global_reader_cards(r);
+    bool by_hours = q->start_minute % PAGE_MINUTES == 0 && q->end_minute % PAGE_MINUTES == 0;
+    err = global_reader_kept(r, q, by_hours);
+    if (err == ERR_OK)
+        err = global_reader_cards(r);
     global_reader_standing(r, &answer);
     /* First: what is complete now is so in the counts that are read later. */
     if (err == ERR_OK)
         err = judge(&w, q, &top.complete);
     if (err == ERR_OK)
-        err = walk_pages(&w, q, asker, &top.ad_count);
+        err = walk_counts(&w, q, asker, by_hours, &top.ad_count);
     err = end_walk(&w, err);
     if (err != ERR_OK)
         return err;
@@ -195,58 +212,63 @@ enum err global_reader_top(struct global_reader *r, const struct query *q,
     return ERR_OK;
 }
 
-/* First page of the ad from `hour` on. */
-static bool page_from(struct global_reader *r, uint64_t ad_hash, uint32_t hour, uint32_t *out_hour,
-                      struct span *out_value)
+/* The ad's first day of hours from `day` on. */
+static bool day_from(struct global_reader *r, uint64_t ad_hash, uint32_t day, uint32_t *out_day,
+                     struct span *out_value)
 {
-    struct leaf_key at = leaf_key_page(ad_hash, hour);
+    struct leaf_key at = leaf_key_rollup(ad_hash, day);
     struct span key;
     uint64_t found;
-    return kv_seek(r->txn, LEAF_TABLE_PAGE, leaf_key_span(&at), &key, out_value) &&
-           leaf_page_of_key(key, &found, out_hour) && found == ad_hash;
+    return kv_seek(r->txn, LEAF_TABLE_ROLLUP, leaf_key_span(&at), &key, out_value) &&
+           leaf_rollup_of_key(key, &found, out_day) && found == ad_hash;
 }
 
-static enum err page_ends(struct span value, uint8_t *out_first, uint8_t *out_last)
+/* First and last minute of the ad in an hour; all of it where minutes are kept no longer. */
+static enum err page_ends(struct global_reader *r, uint64_t ad_hash, uint32_t hour,
+                          uint32_t *out_first, uint32_t *out_last)
 {
+    struct leaf_key key = leaf_key_page(ad_hash, hour);
+    struct span value;
     struct span body;
-    struct page_sums sums;
-    if (!leaf_open(value, &body))
+    struct page_sums sums = {.seen = (UINT64_C(1) << PAGE_MINUTES) - 1};
+    if (kv_get(r->txn, LEAF_TABLE_PAGE, leaf_key_span(&key), &value) &&
+        (!leaf_open(value, &body) || page_sum(body, &sums) != ERR_OK || sums.seen == 0))
         return ERR_KV_CORRUPT;
-    if (page_sum(body, &sums) != ERR_OK || sums.seen == 0)
-        return ERR_KV_CORRUPT;
-    *out_first = (uint8_t)__builtin_ctzll(sums.seen);
-    *out_last = (uint8_t)(63 - __builtin_clzll(sums.seen));
+    *out_first = hour * PAGE_MINUTES + (uint32_t)__builtin_ctzll(sums.seen);
+    *out_last = hour * PAGE_MINUTES + 63 - (uint32_t)__builtin_clzll(sums.seen);
     return ERR_OK;
 }
 
 /* Minutes of the first and the last row of an ad. ERR_NOT_FOUND: it has none yet. The port seeks
- * upwards only, so the last page is found by halving. */
+ * upwards only, so the last day is found by halving. */
 static enum err seen(struct global_reader *r, uint64_t ad_hash, uint32_t *out_first,
                      uint32_t *out_last)
 {
     struct span value;
+    struct span body;
+    struct rollup hours;
     uint32_t low;
     uint32_t found;
-    uint32_t high = minute_of_ms(LIMIT_TIMESTAMP_MS_MAX) / PAGE_MINUTES + 1; /* nothing from here */
-    uint8_t first;
-    uint8_t last;
-    if (!page_from(r, ad_hash, 0, &low, &value))
+    uint32_t other;
+    uint32_t high =
+        minute_of_ms(LIMIT_TIMESTAMP_MS_MAX) / RETIRE_DAY_MINUTES + 1; /* none from here */
+    if (!day_from(r, ad_hash, 0, &low, &value))
         return ERR_NOT_FOUND;
-    enum err err = page_ends(value, &first, &last);
-    if (err != ERR_OK)
-        return err;
-    *out_first = low * PAGE_MINUTES + first;
+    if (!leaf_open(value, &body) || rollup_read(&hours, body) != ERR_OK)
+        return ERR_KV_CORRUPT;
+    enum err err =
+        page_ends(r, ad_hash, low * ROLLUP_HOURS + rollup_first(&hours), out_first, &other);
     while (high - low > 1) {
         uint32_t middle = low + (high - low) / 2;
-        if (page_from(r, ad_hash, middle, &found, &value))
+        if (day_from(r, ad_hash, middle, &found, &value))
             low = found;
         else
             high = middle;
     }
-    if (err == ERR_OK && page_from(r, ad_hash, low, &found, &value))
-        err = page_ends(value, &first, &last);
-    *out_last = low * PAGE_MINUTES + last;
-    return err;
+    if (err != ERR_OK || !day_from(r, ad_hash, low, &found, &value) || !leaf_open(value, &body) ||
+        rollup_read(&hours, body) != ERR_OK)
+        return ERR_KV_CORRUPT;
+    return page_ends(r, ad_hash, low * ROLLUP_HOURS + rollup_last(&hours), &other, out_last);
 }
 
 static enum err walk_names(struct walk *w, const struct query *q,

@@ -4,6 +4,7 @@
 
 #include "common/base/hll.h"
 #include "global/core/leaf.h"
+#include "global/core/retire.h"
 #include "global/global_reader.h"
 
 struct global_reader {
@@ -11,6 +12,8 @@ struct global_reader {
     struct kv_txn *txn;
     struct standing_card cards[LIMIT_REGIONS]; /* as of this query, in the order of the options */
     uint16_t ids[LIMIT_REGIONS];               /* 0: the store does not know that region yet */
+    struct retire_horizon horizon;             /* as of this query */
+    uint64_t kept_from_s;                      /* of what this query reads */
     struct stats_json_watermark watermarks[LIMIT_REGIONS];
     struct stats_json_missing *missing;
     size_t missing_capacity;
@@ -24,6 +27,10 @@ struct global_reader {
 
 /* Reads the cards of all regions under r->txn. */
 enum err WARN_UNUSED global_reader_cards(struct global_reader *r);
+/* Reads the horizon under r->txn; ERR_RETIRED where the query reaches below what is kept. by_hours:
+ * it is answered from roll-ups, which are exact for whole hours. */
+enum err WARN_UNUSED global_reader_kept(struct global_reader *r, const struct query *q,
+                                        bool by_hours);
 /* Watermarks, missing edges and as_of, from the cards. */
 void global_reader_standing(struct global_reader *r, struct stats_json_answer *out);
 /* Ends the read. An error of the store sticks to its transaction: reads after it look like absence,

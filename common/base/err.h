@@ -28,6 +28,7 @@ enum err_class { ERR_CLASS_OK, ERR_CLASS_RETRY, ERR_CLASS_REFUSE, ERR_CLASS_STOP
     X(ERR_COUNT_FULL, REFUSE, "a counter would wrap")                                              \
     X(ERR_COLLISION, REFUSE, "two ad ids share one 64-bit hash")                                   \
     X(ERR_NOT_FOUND, REFUSE, "not found")                                                          \
+    X(ERR_RETIRED, REFUSE, "older than what is kept")                                              \
     X(ERR_CONFIG, REFUSE, "configuration refused")                                                 \
     X(ERR_KV_FULL, RETRY, "store is full")                                                         \
     X(ERR_KV_IO, STOP, "store input/output error")                                                 \

@@ -10,6 +10,7 @@ const char *const leaf_table_names[LEAF_TABLES] = {
     [LEAF_TABLE_NAME] = "name",           [LEAF_TABLE_PAGE] = "page",
     [LEAF_TABLE_SKETCH] = "sketch",       [LEAF_TABLE_MINUTE] = "minute",
     [LEAF_TABLE_COMPLETE] = "complete",   [LEAF_TABLE_WANT] = "want",
+    [LEAF_TABLE_ROLLUP] = "rollup",
 };
 
 void leaf_seal(struct buf *value)
@@ -63,6 +64,13 @@ struct leaf_key leaf_key_version(void)
     return key;
 }
 
+struct leaf_key leaf_key_horizon(void)
+{
+    struct leaf_key key = {.length = 0};
+    key_u8(&key, 'h');
+    return key;
+}
+
 struct leaf_key leaf_key_position(uint16_t region)
 {
     struct leaf_key key = {.length = 0};
@@ -109,6 +117,11 @@ struct leaf_key leaf_key_page(uint64_t ad_hash, uint32_t hour)
     return key;
 }
 
+struct leaf_key leaf_key_rollup(uint64_t ad_hash, uint32_t day)
+{
+    return leaf_key_page(ad_hash, day);
+}
+
 struct leaf_key leaf_key_sketch(uint64_t ad_hash, uint32_t minute, uint16_t region,
                                 uint16_t partition)
 {
@@ -145,6 +158,11 @@ bool leaf_page_of_key(struct span key, uint64_t *out_ad_hash, uint32_t *out_hour
     *out_ad_hash = bytes_load_u64(key.data);
     *out_hour = bytes_load_u32(key.data + 8);
     return true;
+}
+
+bool leaf_rollup_of_key(struct span key, uint64_t *out_ad_hash, uint32_t *out_day)
+{
+    return leaf_page_of_key(key, out_ad_hash, out_day);
 }
 
 bool leaf_sketch_of_key(struct span key, uint64_t *out_ad_hash, uint32_t *out_minute)

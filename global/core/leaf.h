@@ -13,7 +13,8 @@
 #define LEAF_KEY_BYTES 48
 
 enum leaf_table {
-    LEAF_TABLE_META,   /* version; position of each region's read: seq and digest of that message */
+    LEAF_TABLE_META,   /* version; horizon; position of each region's read: seq and digest of that
+                          message */
     LEAF_TABLE_REGION, /* region -> its card: name, partitions, watermark, missing edges */
     LEAF_TABLE_PARTITION, /* (region, partition) -> highest watermark, minutes accounted for */
     LEAF_TABLE_REPLICA,   /* (region, partition, replica) -> what it last said of itself */
@@ -23,6 +24,7 @@ enum leaf_table {
     LEAF_TABLE_MINUTE,    /* (region, partition, minute) -> book */
     LEAF_TABLE_COMPLETE,  /* (region, partition, hour) -> which minutes are complete */
     LEAF_TABLE_WANT,      /* (region, partition, kind, what) -> whom to ask */
+    LEAF_TABLE_ROLLUP,    /* (ad, day) -> clicks of its hours */
     LEAF_TABLES
 };
 extern const char *const leaf_table_names[LEAF_TABLES];
@@ -45,11 +47,13 @@ bool leaf_open(struct span value, struct span *out_body);
 
 struct leaf_key leaf_key_version(void);                                  /* META */
 struct leaf_key leaf_key_position(uint16_t region);                      /* META */
+struct leaf_key leaf_key_horizon(void);                                  /* META */
 struct leaf_key leaf_key_region(uint16_t region);                        /* REGION */
 struct leaf_key leaf_key_partition(uint16_t region, uint16_t partition); /* PARTITION */
 struct leaf_key leaf_key_replica(uint16_t region, uint16_t partition, const char *replica);
-struct leaf_key leaf_key_name(uint64_t ad_hash);                /* NAME */
-struct leaf_key leaf_key_page(uint64_t ad_hash, uint32_t hour); /* PAGE */
+struct leaf_key leaf_key_name(uint64_t ad_hash);                 /* NAME */
+struct leaf_key leaf_key_page(uint64_t ad_hash, uint32_t hour);  /* PAGE */
+struct leaf_key leaf_key_rollup(uint64_t ad_hash, uint32_t day); /* ROLLUP */
 struct leaf_key leaf_key_sketch(uint64_t ad_hash, uint32_t minute, uint16_t region,
                                 uint16_t partition);                                   /* SKETCH */
 struct leaf_key leaf_key_minute(uint16_t region, uint16_t partition, uint32_t minute); /* MINUTE */
@@ -59,6 +63,7 @@ struct leaf_key leaf_key_want(uint16_t region, uint16_t partition, uint8_t kind,
 
 /* The parts of keys that scans read back; false for a key of another shape. */
 bool leaf_page_of_key(struct span key, uint64_t *out_ad_hash, uint32_t *out_hour);
+bool leaf_rollup_of_key(struct span key, uint64_t *out_ad_hash, uint32_t *out_day);
 bool leaf_sketch_of_key(struct span key, uint64_t *out_ad_hash, uint32_t *out_minute);
 bool leaf_hour_of_key(struct span key, uint16_t *out_region, uint16_t *out_partition,
                       uint32_t *out_hour);

@@ -34,6 +34,7 @@ struct given_world {
     struct sim_clock clock;
     struct merger *merger;
     uint32_t bite_messages;
+    uint32_t minutes_days, hours_days; /* 0: for ever */
 };
 
 static inline struct merger_options given_options(struct given_world *w)
@@ -43,6 +44,8 @@ static inline struct merger_options given_options(struct given_world *w)
         .kv = w->kv,
         .clock = &w->clock.port,
         .bite_messages = w->bite_messages,
+        .minutes_days = w->minutes_days,
+        .hours_days = w->hours_days,
     };
     for (unsigned i = 0; i < GIVEN_REGIONS; i++) {
         (void)snprintf(options.regions[i].name, sizeof(options.regions[i].name), "%s",
@@ -385,14 +388,16 @@ static inline unsigned given_answer(struct given_replica *r)
     return heard;
 }
 
-/* A query of one-minute points. */
+/* A query of points of that window. */
 struct given_answer {
-    struct stats_json_point points[64];
+    struct stats_json_point points[512];
     size_t count;
+    enum err err; /* but for ERR_OK: no points */
+    uint64_t kept_from_s;
 };
 
-static inline struct given_answer given_ask(struct given_world *w, const char *ad, uint32_t start,
-                                            uint32_t end)
+static inline struct given_answer given_ask(struct given_world *w, const char *ad,
+                                            enum minute_window window, uint32_t start, uint32_t end)
 {
     struct global_reader_options options = {
         .regions = {w->regions[0], w->regions[1]},
@@ -400,18 +405,22 @@ static inline struct given_answer given_ask(struct given_world *w, const char *a
         .kv = w->kv,
         .clock = &w->clock.port,
     };
-    struct query q = {.window = MINUTE_WINDOW_1M,
+    struct query q = {.window = window,
                       .start_minute = start,
                       .end_minute = end,
-                      .points = end - start};
+                      .points = (end - start) / minute_window_minutes(window)};
     (void)snprintf(q.ad_id, sizeof(q.ad_id), "%s", ad);
     q.ad_id_length = strlen(ad);
     struct global_reader *reader = global_reader_new(&options);
     struct stats_json_answer found;
-    struct given_answer answer = {.count = end - start};
-    cr_assert_eq(global_reader_stats(reader, &q, &found), ERR_OK);
-    cr_assert_eq(found.point_count, answer.count);
-    memcpy(answer.points, found.points, answer.count * sizeof(answer.points[0]));
+    struct given_answer answer = {.count = q.points};
+    cr_assert_leq(answer.count, countof(answer.points));
+    answer.err = global_reader_stats(reader, &q, &found);
+    answer.kept_from_s = global_reader_kept_from_s(reader);
+    if (answer.err == ERR_OK) {
+        cr_assert_eq(found.point_count, answer.count);
+        memcpy(answer.points, found.points, answer.count * sizeof(answer.points[0]));
+    }
     global_reader_free(reader);
     return answer;
 }
@@ -419,7 +428,8 @@ static inline struct given_answer given_ask(struct given_world *w, const char *a
 static inline void given_expect(struct given_world *w, const char *ad, uint32_t minute,
                                 uint64_t count, bool complete)
 {
-    struct given_answer a = given_ask(w, ad, minute, minute + 1);
+    struct given_answer a = given_ask(w, ad, MINUTE_WINDOW_1M, minute, minute + 1);
+    cr_assert_eq(a.err, ERR_OK);
     cr_assert_eq(a.points[0].click_count, count, "%s in %u: %llu clicks, not %llu", ad, minute,
                  (unsigned long long)a.points[0].click_count, (unsigned long long)count);
     cr_assert_eq(a.points[0].complete, complete, "%s in %u: complete %d, not %d", ad, minute,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Over real TLS, HTTP/2 and LMDB: a token opens what it says, and what it does not open cannot be
  * told from what is not there. */
+#include "global/core/retire.h"
 #include "http_given.h"
 #include "tokens_given.h"
 
@@ -300,6 +301,39 @@ Test(global_http_routes, bad_parameters_are_named)
                        bad[i].words);
     expect_problem(http_given_get(&g, admin.text, "/v1/balance?all=1"), 400, "bad_parameter",
                    "all: unknown parameter");
+}
+
+Test(global_http_routes, what_is_kept_no_longer_is_gone_and_never_zero)
+{
+    static const struct {
+        const char *path;
+        unsigned status;
+    } asked[] = {
+        {"/v1/stats?ad_id=a&window=1m&start=7140&end=7200", 410},
+        {"/v1/stats?ad_id=a&window=1m&start=7200&end=7260", 200},
+        {"/v1/stats?ad_id=a&window=1h&start=0&end=7200", 200},
+        {"/v1/stats?ad_id=a&window=1m&start=0&end=86400", 410},
+        {"/v1/top?start=0&end=86400", 200},
+        {"/v1/top?start=7140&end=7200", 410},
+    };
+    struct kv_txn *txn;
+    struct buf value = {0};
+    struct leaf_key key = leaf_key_horizon();
+    const struct retire_horizon horizon = {.minute = 120, .day = 0};
+    http_given_start(&g, tokens, -1);
+    retire_put(&horizon, &value);
+    leaf_seal(&value);
+    cr_assert_eq(kv_begin(g.kv, true, &txn), ERR_OK);
+    kv_put(txn, LEAF_TABLE_META, leaf_key_span(&key), buf_span(&value));
+    cr_assert_eq(kv_commit(&txn), ERR_OK);
+    buf_done(&value);
+
+    for (unsigned i = 0; i < countof(asked); i++) {
+        struct h2_probe_answer *a = http_given_get(&g, all.text, asked[i].path);
+        cr_assert_eq(a->status, asked[i].status, "%s: %s", asked[i].path, h2_probe_text(a));
+        if (asked[i].status == 410)
+            expect_problem(a, 410, "range_retired", "from 7200 on");
+    }
 }
 
 Test(global_http_routes, times_are_read_as_rfc_3339_too)

@@ -13,14 +13,16 @@ Test(global_merger, clicks_of_all_regions_add_up_and_a_closed_minute_is_complete
     cut_all();
     run();
     given_expect(w, ad, GIVEN_MINUTE, 7, false);
-    cr_assert_not(given_ask(w, ad, GIVEN_MINUTE, GIVEN_MINUTE + 1).points[0].has_unique_users);
+    cr_assert_not(given_ask(w, ad, MINUTE_WINDOW_1M, GIVEN_MINUTE, GIVEN_MINUTE + 1)
+                      .points[0]
+                      .has_unique_users);
 
     close_minutes(1);
     cut_all();
     run();
 
     given_expect(w, ad, GIVEN_MINUTE, 7, true);
-    struct given_answer a = given_ask(w, ad, GIVEN_MINUTE, GIVEN_MINUTE + 1);
+    struct given_answer a = given_ask(w, ad, MINUTE_WINDOW_1M, GIVEN_MINUTE, GIVEN_MINUTE + 1);
     cr_assert(a.points[0].has_unique_users);
     cr_assert_eq(a.points[0].unique_users, 2);
     given_expect(w, "never-seen", GIVEN_MINUTE, 0, true);
@@ -302,7 +304,7 @@ Test(global_merger, late_clicks_count_and_do_not_open_a_complete_minute)
     run();
 
     given_expect(w, ad, GIVEN_MINUTE, 3, true);
-    struct given_answer a = given_ask(w, ad, GIVEN_MINUTE, GIVEN_MINUTE + 1);
+    struct given_answer a = given_ask(w, ad, MINUTE_WINDOW_1M, GIVEN_MINUTE, GIVEN_MINUTE + 1);
     cr_assert_eq(a.points[0].unique_users, 2);
     cr_assert_eq(given_view(w).mismatches, 0);
 }
@@ -326,7 +328,9 @@ Test(global_merger, a_higher_generation_mends_an_overcount_in_any_order)
     run();
 
     given_expect(w, ad, GIVEN_MINUTE, 7, true);
-    cr_assert_eq(given_ask(w, ad, GIVEN_MINUTE, GIVEN_MINUTE + 1).points[0].unique_users, 1);
+    cr_assert_eq(
+        given_ask(w, ad, MINUTE_WINDOW_1M, GIVEN_MINUTE, GIVEN_MINUTE + 1).points[0].unique_users,
+        1);
     cr_assert_eq(given_view(w).mismatches, 0);
 }
 

@@ -19,10 +19,10 @@ static void history(unsigned cuts)
     }
 }
 
-static const unsigned settled[] = {LEAF_TABLE_META,   LEAF_TABLE_NAME,   LEAF_TABLE_PAGE,
-                                   LEAF_TABLE_SKETCH, LEAF_TABLE_MINUTE, LEAF_TABLE_COMPLETE,
-                                   LEAF_TABLE_WANT,   LEAF_TABLE_REGION, LEAF_TABLE_PARTITION,
-                                   LEAF_TABLE_REPLICA};
+static const unsigned settled[] = {LEAF_TABLE_META,    LEAF_TABLE_NAME,   LEAF_TABLE_PAGE,
+                                   LEAF_TABLE_SKETCH,  LEAF_TABLE_MINUTE, LEAF_TABLE_COMPLETE,
+                                   LEAF_TABLE_WANT,    LEAF_TABLE_REGION, LEAF_TABLE_PARTITION,
+                                   LEAF_TABLE_REPLICA, LEAF_TABLE_ROLLUP};
 
 static void digests(uint64_t out[countof(settled)])
 {

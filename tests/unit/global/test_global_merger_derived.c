@@ -4,6 +4,7 @@
 #include "merger_given.h"
 
 #include "global/core/page.h"
+#include "global/core/rollup.h"
 
 TestSuite(global_merger_derived, .init = setup, .fini = teardown, .timeout = 60);
 
@@ -38,6 +39,35 @@ static uint64_t users_of(struct kv_txn *txn, uint64_t ad_hash, uint32_t minute)
     return users;
 }
 
+/* Clicks of an ad's hour as its day holds them; UINT64_MAX: none. */
+static uint64_t hour_of(struct kv_txn *txn, uint64_t ad_hash, uint32_t hour)
+{
+    struct leaf_key key = leaf_key_rollup(ad_hash, hour / ROLLUP_HOURS);
+    struct rollup day;
+    struct span value, body;
+    if (!kv_get(txn, LEAF_TABLE_ROLLUP, leaf_key_span(&key), &value))
+        return UINT64_MAX;
+    cr_assert(leaf_open(value, &body));
+    cr_assert_eq(rollup_read(&day, body), ERR_OK);
+    return (day.present >> hour % ROLLUP_HOURS & 1) != 0 ? day.hours[hour % ROLLUP_HOURS]
+                                                         : UINT64_MAX;
+}
+
+/* Hours in all days. */
+static unsigned hours_in_all(struct kv_txn *txn)
+{
+    uint8_t storage[64] = {0};
+    struct span key = span_of(storage, 1), value, body;
+    struct rollup day;
+    unsigned hours = 0;
+    for (; kv_seek(txn, LEAF_TABLE_ROLLUP, key, &key, &value); key = behind(key, storage)) {
+        cr_assert(leaf_open(value, &body));
+        cr_assert_eq(rollup_read(&day, body), ERR_OK);
+        hours += (unsigned)__builtin_popcount(day.present);
+    }
+    return hours;
+}
+
 /* Returns how many pages there are. */
 static unsigned expect_derived(void)
 {
@@ -54,6 +84,10 @@ static unsigned expect_derived(void)
         cr_assert(leaf_page_of_key(key, &ad_hash, &hour));
         cr_assert(leaf_open(value, &body));
         cr_assert_eq(page_read(&page, body), ERR_OK);
+        uint64_t clicks = 0;
+        for (uint32_t i = 0; i < page.count; i++)
+            clicks += page.entries[i].counted;
+        cr_assert_eq(hour_of(txn, ad_hash, hour), clicks);
         for (uint32_t i = 0; i < page.count; i++) {
             const struct page_entry *e = &page.entries[i];
             if (e->has_sketch)
@@ -61,6 +95,7 @@ static unsigned expect_derived(void)
                              users_of(txn, ad_hash, hour * PAGE_MINUTES + e->minute));
         }
     }
+    cr_assert_eq(hours_in_all(txn), pages, "hours without a page");
     page_done(&page);
     cr_assert_eq(kv_abort(&txn), ERR_OK);
     return pages;
@@ -103,5 +138,16 @@ Test(global_merger_derived, any_history_leaves_what_one_would_derive_anew)
             (void)expect_derived();
     }
     cr_assert_geq(expect_derived(), 8);
+    for (unsigned ad = 0; ad < countof(names); ad++) {
+        uint32_t start = GIVEN_MINUTE / 60 * 60, end = (GIVEN_MINUTE + 240) / 60 * 60;
+        struct given_answer minutes = given_ask(w, names[ad], MINUTE_WINDOW_1M, start, end);
+        struct given_answer hours = given_ask(w, names[ad], MINUTE_WINDOW_1H, start, end);
+        for (uint32_t i = 0; i < hours.count; i++) {
+            uint64_t clicks = 0;
+            for (uint32_t m = 0; m < 60; m++)
+                clicks += minutes.points[60 * i + m].click_count;
+            cr_assert_eq(hours.points[i].click_count, clicks);
+        }
+    }
     cr_assert_gt(given_view(w).rows_changed, 100);
 }

@@ -81,7 +81,7 @@ static void turn(void)
 
 static uint64_t counted(void)
 {
-    return given_ask(w, ad, GIVEN_MINUTE, GIVEN_MINUTE + 1).points[0].click_count;
+    return given_ask(w, ad, MINUTE_WINDOW_1M, GIVEN_MINUTE, GIVEN_MINUTE + 1).points[0].click_count;
 }
 
 static void wait_for_all(void)

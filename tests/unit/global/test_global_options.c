@@ -86,6 +86,11 @@ Test(global_options, what_is_left_out_has_a_default)
     cr_assert_eq(options->workers, 2);
     cr_assert_eq(load("log_level", ""), ERR_OK, "%s", error);
     cr_assert_null(options->log_level);
+    cr_assert_eq(options->retention.minutes_days, 35);
+    cr_assert_eq(options->retention.hours_days, 730);
+    cr_assert_eq(load("workers", "retention: {minutes_days: 900}\n"), ERR_OK, "%s", error);
+    cr_assert_eq(options->retention.minutes_days, 900);
+    cr_assert_eq(options->retention.hours_days, 900);
 }
 
 Test(global_options, every_mistake_is_named)
@@ -97,6 +102,10 @@ Test(global_options, every_mistake_is_named)
     expect_refused("listen", "listen: localhost\n", "listen: must be host:port");
     expect_refused("admin_listen", "admin_listen: 1.2.3.4:99999\n", "admin_listen: must be");
     expect_refused("log_level", "log_level: loud\n", "log_level: must be");
+    expect_refused("workers", "retention: {minutes_days: 7}\n", "minutes_days: must be 8 to");
+    expect_refused("workers", "retention: {minutes_days: 40000}\n", "minutes_days: must be");
+    expect_refused("workers", "retention: {hours_days: 34}\n", "hours_days: must be minutes_days");
+    expect_refused("workers", "retention: {days: 34}\n", "days");
     expect_refused("store", "store: {path: store, bytes: 5}\n", "store.bytes: must be at least");
     expect_refused("  - name: eu", "  - name: us\n    nats: {url: x}\n", "listed twice");
     expect_refused("  - name: eu", "  - name: E U\n    nats: {url: x}\n", "regions[1].name");
@@ -135,6 +144,9 @@ Test(global_options, help_shows_every_key)
                                        "password_file:",
                                        "domain:",
                                        "auth:",
+                                       "retention:",
+                                       "minutes_days:",
+                                       "hours_days:",
                                        "tokens_file:",
                                        "read_log:"};
     for (unsigned i = 0; i < countof(keys); i++)

@@ -109,6 +109,37 @@ static void expect_points(const char *ad, enum minute_window window, uint32_t fr
     }
 }
 
+/* Days of a zone: edges that lie on hours of UTC, or do not. */
+static void expect_edges(const char *ad, const uint32_t *edges, uint32_t points)
+{
+    uint32_t absolute[8];
+    for (uint32_t i = 0; i <= points; i++)
+        absolute[i] = FIRST + edges[i];
+    struct query q = ask(ad, MINUTE_WINDOW_1D, edges[0], edges[points]);
+    struct stats_json_answer a;
+    q.points = points;
+    q.edges = absolute;
+    cr_assert_eq(global_reader_stats(reader, &q, &a), ERR_OK);
+    for (uint32_t i = 0; i < points; i++) {
+        uint64_t count = 0;
+        for (uint32_t m = edges[i]; m < edges[i + 1]; m++)
+            count += counts[m];
+        cr_assert_eq(a.points[i].click_count, count, "point %u", i);
+    }
+}
+
+Test(global_reader, windows_of_zones_agree_with_the_oracle)
+{
+    struct rng rng = {25};
+    const char *ad = given_ad(1, 2);
+    static const uint32_t whole[] = {300, 1680, 2880}, half[] = {330, 1770, 2850},
+                          one_half[] = {300, 1770, 2880};
+    fill(ad, &rng, 2000);
+    expect_edges(ad, whole, 2);
+    expect_edges(ad, half, 2);
+    expect_edges(ad, one_half, 2);
+}
+
 Test(global_reader, every_window_and_any_range_agree_with_the_oracle)
 {
     struct rng rng = {21};
@@ -212,29 +243,39 @@ Test(global_reader, watermarks_and_missing_edges_are_told_by_region)
     given_replica_free(parts[1]);
 }
 
-Test(global_reader, a_damaged_page_is_an_error_and_never_a_zero)
+static void damage_first(enum leaf_table table, const char *ad)
 {
-    struct rng rng = {23};
-    const char *ad = given_ad(0, 0);
-    fill(ad, &rng, 500);
     struct kv_txn *txn;
-    struct leaf_key at = leaf_key_page(hash_ad(span_of_text(ad)), 0);
+    struct leaf_key at =
+        leaf_key_page(hash_ad(span_of_text(ad)), 0); /* the form of a roll-up's, too */
     struct span key;
     struct span value;
     struct buf harmed = {0};
     uint8_t key_bytes[16];
     cr_assert_eq(kv_begin(w->kv, true, &txn), ERR_OK);
-    cr_assert(kv_seek(txn, LEAF_TABLE_PAGE, leaf_key_span(&at), &key, &value));
+    cr_assert(kv_seek(txn, table, leaf_key_span(&at), &key, &value));
     memcpy(key_bytes, key.data, key.length);
     buf_put(&harmed, value.data, value.length);
     harmed.data[3] ^= 1;
-    kv_put(txn, LEAF_TABLE_PAGE, span_of(key_bytes, key.length), buf_span(&harmed));
+    kv_put(txn, table, span_of(key_bytes, key.length), buf_span(&harmed));
     cr_assert_eq(kv_commit(&txn), ERR_OK);
     buf_done(&harmed);
+}
 
-    struct query q = ask(ad, MINUTE_WINDOW_1D, 0, SPAN);
+Test(global_reader, damage_is_an_error_and_never_a_zero)
+{
+    struct rng rng = {23};
+    const char *ad = given_ad(0, 0);
+    fill(ad, &rng, 500);
+    struct query minutes = ask(ad, MINUTE_WINDOW_5M, 0, SPAN);
+    struct query days = ask(ad, MINUTE_WINDOW_1D, 0, SPAN);
     struct stats_json_answer a;
-    cr_assert_eq(global_reader_stats(reader, &q, &a), ERR_KV_CORRUPT);
+
+    damage_first(LEAF_TABLE_PAGE, ad);
+    cr_assert_eq(global_reader_stats(reader, &minutes, &a), ERR_KV_CORRUPT);
+    cr_assert_eq(global_reader_stats(reader, &days, &a), ERR_OK);
+    damage_first(LEAF_TABLE_ROLLUP, ad);
+    cr_assert_eq(global_reader_stats(reader, &days, &a), ERR_KV_CORRUPT);
 }
 
 Test(global_reader, an_ad_whose_hash_belongs_to_another_looks_unknown)
