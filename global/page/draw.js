@@ -48,7 +48,7 @@ export function graph(box, onPoint) {
       legend: {show: false}, cursor: {y: false, drag: {x: false, y: false}}, padding: [12, 24, 0, 0],
       tzDate: (at) => window.uPlot.tzDate(new Date(at * 1000), 'Etc/UTC'),
       scales: {x: {time: true}, y: {range: (_, low, high) => [0, Math.max(5, high * 1.1)]}},
-      axes: [{...axis, space: 70, values: (_, ticks) => ticks.map(clock)},
+      axes: [{...axis, space: 70, size: 34, values: (_, ticks) => ticks.map(clock)},
         {...axis, size: 58, values: (_, ticks) => ticks.map((n) => Number.isInteger(n) ? n.toLocaleString('en') : '')}],
       series: [{}, ...shown.series.map((one) => ({stroke: colour(`--c${one.tone}`), width: 2, points: {show: false},
         dash: DASHES[one.tone % DASHES.length], paths: window.uPlot.paths.stepped({align: 1})}))],

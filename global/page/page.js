@@ -6,6 +6,7 @@ import {canDraw, clock, graph} from './draw.js';
 
 const ADS_MAX = 8; // shown at once; as many colours, and as many as a stream takes
 const POLL_MS = 4000;
+const AGAIN_MS = 1000;
 const BALANCE_MS = 5000;
 
 const $ = (id) => document.getElementById(id);
@@ -111,6 +112,7 @@ async function find(cursor) {
   if (cursor !== undefined) parameters.push(['cursor', cursor]);
   try {
     const answer = await ask('v1/ads', parameters);
+    answer.ads.sort((a, b) => a.ad_id < b.ad_id ? -1 : 1); // of this part: the globe's order is that of its hashes
     listFound(answer.ads.map((one) => ({ad: one.ad_id, note: `last ${clock(one.last_seen)}`})), cursor !== undefined);
     const count = $('found-list').childElementCount;
     $('ads-note').textContent = count === 0 ? 'No ad that this token may see begins so.'
@@ -289,6 +291,8 @@ async function once(signal) {
   if (state.chosen.length > 0 && state.stream) {
     const parameters = [...state.chosen.map(({ad}) => ['ad_id', ad]), ['minutes', state.minutes]];
     await follow('v1/stream', parameters, state.lastId, onEvent, signal);
+    if (!signal.aborted) lamp($('state-words'), 'wait', 'The globe ended the stream; asking again');
+    await sleep(AGAIN_MS, signal);
   } else {
     await poll(signal);
     lamp($('state-words'), 'good', state.chosen.length === 0 ? 'Connected' : `Asking every ${POLL_MS / 1000} s`);

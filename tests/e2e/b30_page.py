@@ -23,6 +23,7 @@ SKIPPED = 77
 MODULES = os.path.join(ROOT, ".deps", "page-test", "node_modules")
 ADS = ["harbour-bakery", "harbour-bikes", "harbour-books", "harbour-cinema"]
 LIVE = ADS[0]
+STRANGE = "<img src=x onerror=document.title=1>"
 MINUTES = 50
 # Pictures should show complete minutes, and minutes are complete only where the system was there: 0 to 2400.
 WARM_SECONDS = int(os.environ.get("PAGE_WARM_SECONDS") or 0)
@@ -73,7 +74,7 @@ class Trickle(threading.Thread):
         self.cluster, self.sent, self.failure, self.ended = cluster, 0, None, threading.Event()
 
     def run(self):
-        while not self.ended.wait(0.25):
+        while not self.ended.wait(0.25 if WARM_SECONDS == 0 else 1.2):
             try:
                 post(self.cluster, [click(LIVE, f"user-{self.sent % 97}", int(time.time()), click_id=f"live-{self.sent}")])
                 self.sent += 1
@@ -101,15 +102,26 @@ def start_with_tokens(cluster):
 
 
 def in_browser(cluster, browser, every, counts):
-    done = subprocess.run(["node", os.path.join(ROOT, "tests/page/page_test.mjs")], capture_output=True, text=True, timeout=200,
-                          check=False, env={**os.environ, "PAGE_GLOBE": f"https://{cluster.globe.addresses['listen']}",
-                                            "PAGE_TOKEN": every, "PAGE_COUNTS_TOKEN": counts, "PAGE_ADS": ",".join(ADS),
-                                            "PAGE_LIVE": LIVE, "PAGE_MODULES": MODULES, "PAGE_CHROMIUM": browser,
-                                            "PAGE_SHOTS": os.environ.get("PAGE_SHOTS", "")})
-    print(done.stdout, done.stderr, sep="", flush=True)
-    expect(done.returncode == 0, "the browser's part failed")
-    expect(every not in done.stdout + done.stderr, "a token was printed")
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    """Runs the browser's part, which may have the globe killed and started. What it found."""
+    child = subprocess.Popen(["node", os.path.join(ROOT, "tests/page/page_test.mjs")], stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, text=True, bufsize=1,
+                             env={**os.environ, "PAGE_GLOBE": f"https://{cluster.globe.addresses['listen']}",
+                                  "PAGE_TOKEN": every, "PAGE_COUNTS_TOKEN": counts, "PAGE_ADS": ",".join(ADS),
+                                  "PAGE_LIVE": LIVE, "PAGE_STRANGE": STRANGE, "PAGE_MODULES": MODULES,
+                                  "PAGE_CHROMIUM": browser, "PAGE_SHOTS": os.environ.get("PAGE_SHOTS", "")})
+    line = ""
+    late = threading.Timer(200, child.kill)
+    late.start()
+    for line in child.stdout:
+        expect(every not in line and counts not in line, "a token was printed")
+        if line.startswith("DO "):
+            (cluster.globe.kill if line == "DO KILL\n" else cluster.globe.start)()
+            child.stdin.write("done\n")
+        elif not line.startswith("{"):
+            print(line, end="", flush=True)
+    late.cancel()
+    expect(child.wait() == 0, "the browser's part failed")
+    return json.loads(line)
 
 
 def test():
@@ -129,6 +141,7 @@ def test():
         for ad in ADS:
             wait_count(c, ad, now // 60 * 60 - 60 * MINUTES, now // 60 * 60 + 60 * MINUTES, sums[ad])
         step(f"{sum(sums.values())} clicks of {len(ADS)} ads are counted")
+        post(c, [click(STRANGE, "user", int(time.time()))])
         every, counts = start_with_tokens(c)
         trickle = Trickle(c)
         trickle.start()

@@ -3,20 +3,31 @@
 // what axe-core says of it, what it must not do (other hosts, storage that stays), pictures of it.
 //
 // Environment: PAGE_GLOBE, PAGE_TOKEN (all scopes), PAGE_COUNTS_TOKEN (stats:read alone), PAGE_ADS (comma), PAGE_LIVE (an
-// ad that is clicked all the time), PAGE_MODULES (node_modules), PAGE_CHROMIUM, PAGE_SHOTS (folder for pictures, or empty).
+// ad that is clicked all the time), PAGE_STRANGE (an ad whose id looks like markup), PAGE_MODULES (node_modules),
+// PAGE_CHROMIUM, PAGE_SHOTS (folder for pictures, or empty).
 // Last line of its output: JSON for b30_page.py.
 
 import {mkdir} from 'node:fs/promises';
 import {createRequire} from 'node:module';
+import {createInterface} from 'node:readline';
 import path from 'node:path';
 
-const {PAGE_GLOBE, PAGE_TOKEN, PAGE_COUNTS_TOKEN, PAGE_ADS, PAGE_LIVE, PAGE_MODULES, PAGE_CHROMIUM, PAGE_SHOTS} = process.env;
+const {PAGE_GLOBE, PAGE_TOKEN, PAGE_COUNTS_TOKEN, PAGE_ADS, PAGE_LIVE, PAGE_MODULES, PAGE_CHROMIUM, PAGE_SHOTS,
+  PAGE_STRANGE} = process.env;
 const require = createRequire(path.join(PAGE_MODULES, 'nothing.js'));
 const {chromium} = require('playwright-core');
 const axeSource = require('axe-core').source;
 
 const started = Date.now();
 const step = (words) => console.log(`${((Date.now() - started) / 1000).toFixed(1).padStart(7)} s  ${words}`);
+
+// Has b30_page.py do something to the system, by a line on the output, answered by one on the input.
+const answers = createInterface({input: process.stdin})[Symbol.asyncIterator]();
+async function askPython(what) {
+  console.log(`DO ${what}`);
+  const {value} = await answers.next();
+  expect(value === 'done', `${what}: ${value}`);
+}
 
 function expect(condition, words) {
   if (!condition) throw new Error(words);
@@ -85,6 +96,25 @@ async function theDoor() {
   step('the door: a wrong token is refused, one without admin sees no balance, a forgotten one is gone');
 }
 
+// Ad ids are whatever senders say: text to the page, never markup.
+async function strangeNames() {
+  const page = await tab();
+  await page.locator('#door').waitFor();
+  await enter(page, PAGE_TOKEN);
+  await page.locator('#prefix').fill('<');
+  await page.keyboard.press('Enter');
+  await page.locator('#found label', {hasText: PAGE_STRANGE}).click();
+  await page.locator('#sums tbody tr', {hasText: PAGE_STRANGE}).waitFor();
+  await page.locator('#numbers summary').click();
+  await page.locator('#minutes thead', {hasText: PAGE_STRANGE}).waitFor();
+  expect(await page.locator('main img').count() === 0, 'an ad id became an element');
+  await page.reload(); // by the address
+  await page.locator('#sums tbody tr', {hasText: PAGE_STRANGE}).waitFor();
+  expect(page.complaints.length === 0, page.complaints.join('\n'));
+  await page.context().close();
+  step('an ad id of markup is text everywhere');
+}
+
 // Reaches an element by the Tab key alone.
 async function tabTo(page, selector) {
   for (let i = 0; i < 60; i++) {
@@ -150,13 +180,19 @@ async function live() {
     seen++;
   }
   const mode = await text(page, '#state-words');
+  expect(page.complaints.length === 0, page.complaints.join('\n'));
+  await askPython('KILL');
+  await page.locator('#state .lamp[data-state=bad]').waitFor();
+  await askPython('START');
+  await page.locator('#state-words', {hasText: 'Live'}).waitFor();
+  expect(await clicksOf(page, PAGE_LIVE) >= last, 'a count fell when the globe came back');
+  page.complaints = []; // the browser told of the connection that was refused
   const sums = {};
   for (const ad of PAGE_ADS.split(',')) sums[ad] = await clicksOf(page, ad);
-  expect(page.complaints.length === 0, page.complaints.join('\n'));
   await page.reload();
   await page.waitForFunction((n) => document.querySelectorAll('#sums tbody tr').length === n, PAGE_ADS.split(',').length);
   await page.context().close();
-  step(`live ("${mode}"): ${first} grew to ${last}; a reload shows the same ads`);
+  step(`live ("${mode}"): ${first} grew to ${last}; goes on by itself after a kill -9; a reload shows the same ads`);
   return {mode, sums};
 }
 
@@ -203,6 +239,7 @@ let code = 0;
 try {
   await theDoor();
   await byKeyboard();
+  await strangeNames();
   const found = await live();
   await looks();
   await withoutCharts();

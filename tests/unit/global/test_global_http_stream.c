@@ -201,6 +201,50 @@ Test(global_http_stream, a_revoked_token_ends_its_streams_and_no_other)
     cr_assert_eq(global_http_streams(g.http), 1);
 }
 
+/* One more click of the first ad. */
+static void click_at(struct given_replica *r, uint32_t minute, unsigned user)
+{
+    given_click(r, g.ads[0], minute, user, 1000 + user, 1);
+    given_cut(r);
+    cr_assert_eq(given_run(g.w), ERR_OK);
+}
+
+static bool is_counted(enum global_metric metric, uint64_t events)
+{
+    uint64_t deadline = h2_probe_now() + H2_PROBE_WAIT_MS;
+    while (metrics_get(g.metrics, metric) < events && h2_probe_now() < deadline)
+        poll(NULL, 0, 2);
+    return metrics_get(g.metrics, metric) >= events;
+}
+
+Test(global_http_stream, a_slow_client_misses_events_and_no_count)
+{
+    const nghttp2_settings_entry small = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 100};
+    struct given_replica *r = given_replica(g.w, 0, 0, "us-r2");
+    http_given_start(&g, NULL, -1);
+    cr_assert_eq(nghttp2_submit_settings(g.probe->session, 0, &small, 1), 0);
+    int32_t id = follow(NULL, NULL);
+    h2_probe_send(g.probe); /* and reads nothing: the first event stays half sent */
+
+    cr_assert(is_counted(GLOBAL_STREAM_EVENTS, 1));
+    click_at(r, GIVEN_MINUTE - 1, 1);
+    cr_assert(is_counted(GLOBAL_STREAM_SKIPPED, 1));
+    click_at(r, GIVEN_MINUTE, 2);
+    cr_assert(is_counted(GLOBAL_STREAM_SKIPPED, metrics_get(g.metrics, GLOBAL_STREAM_SKIPPED) + 1));
+    json_decref(event(id, 0));
+    json_t *data = event(id, 1);
+
+    json_t *points = json_object_get(ad_of(data, 0), "data");
+    json_t *stats = stats_of(NULL, g.ads[0]);
+    cr_assert_eq(json_array_size(points), 2);
+    for (size_t i = 0; i < 2; i++)
+        cr_assert(json_equal(json_array_get(points, i),
+                             json_array_get(json_object_get(stats, "data"), 3 + i)));
+    json_decref(stats);
+    json_decref(data);
+    given_replica_free(r);
+}
+
 static void expect_refused(const char *token, const char *query, unsigned status, const char *words)
 {
     (void)snprintf(path, sizeof(path), "/v1/stream?%s", query);
