@@ -8,6 +8,7 @@
 #include "common/run/object_folder.h"
 #include "common/run/object_s3.h"
 #include "common/run/options.h"
+#include "common/run/service.h"
 #include "common/run/wake.h"
 #include "proto/subject.h"
 #include "regional/archiver_admin.h"
@@ -207,25 +208,15 @@ static enum err open_archiver(void)
     return err;
 }
 
-/* Whole or not there: a reader of the file never sees half of it. */
 static enum err write_ports(void)
 {
     const struct archiver_options_file *o = program.options;
-    char path[4224];
-    if (o->ports_file == NULL)
-        return ERR_OK;
+    char text[300];
     const char *colon = strrchr(o->admin_listen, ':');
     CHECK(colon != NULL);
-    (void)snprintf(path, sizeof(path), "%s.new", o->ports_file);
-    FILE *file = fopen(path, "we");
-    bool written =
-        file != NULL && fprintf(file, "admin=%.*s:%u\n", (int)(colon - o->admin_listen),
-                                o->admin_listen, (unsigned)archiver_admin_port(program.admin)) > 0;
-    written = file != NULL && fclose(file) == 0 && written;
-    if (written && rename(path, o->ports_file) == 0)
-        return ERR_OK;
-    log_error("cannot write the ports file", log_text("path", o->ports_file));
-    return ERR_SYSTEM;
+    (void)snprintf(text, sizeof(text), "admin=%.*s:%u\n", (int)(colon - o->admin_listen),
+                   o->admin_listen, (unsigned)archiver_admin_port(program.admin));
+    return service_write_ports(o->ports_file, text);
 }
 
 static enum err start(void)
@@ -250,12 +241,14 @@ static enum err start(void)
         archiver_admin_show(program.admin, program.archiver);
     if (err == ERR_OK)
         err = write_ports();
-    if (err == ERR_OK)
-        log_info("ready", log_text("archiver", o->archiver), log_text("region", o->region),
-                 log_u64("admin_port", archiver_admin_port(program.admin)));
-    else
+    if (err != ERR_OK) {
         log_error("cannot start", log_err(err));
-    return err;
+        return err;
+    }
+    log_info("ready", log_text("archiver", o->archiver), log_text("region", o->region),
+             log_u64("admin_port", archiver_admin_port(program.admin)));
+    service_notify("READY=1");
+    return ERR_OK;
 }
 
 /* The archiver's loop. */
@@ -282,6 +275,7 @@ static enum err archive_until_stopped(void)
         if (idle_ms > 0)
             (void)wake_wait(program.wake, idle_ms);
     }
+    service_notify("STOPPING=1");
     return archiver_stop(program.archiver);
 }
 
@@ -330,6 +324,7 @@ int main(int argc, char **argv)
     struct options_line line;
     int code = 0;
     char *error = NULL;
+    service_guard_memory();
     if (!options_command_line(argc, argv, archiver_options_help, &line, &code))
         return code;
     if (archiver_options_load(line.config, &program.options, &error) != ERR_OK) {

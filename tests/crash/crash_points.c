@@ -144,6 +144,12 @@ AROUND(int, msync, boundary(SYNC), (void *from, size_t size, int flags), from, s
 AROUND(int, ftruncate, boundary(NAME), (int file, off_t size), file, size)
 AROUND(int, rename, boundary(NAME), (const char *from, const char *to), from, to)
 AROUND(int, unlink, boundary(NAME), (const char *path), path)
+AROUND(int, renameat, boundary(NAME), (int from, const char *source, int to, const char *target),
+       from, source, to, target)
+AROUND(int, unlinkat, boundary(NAME), (int folder, const char *path, int flags), folder, path,
+       flags)
+AROUND(int, mkdirat, boundary(NAME), (int folder, const char *path, mode_t mode), folder, path,
+       mode)
 AROUND(ssize_t, send, boundary_of(file), (int file, const void *bytes, size_t size, int flags),
        file, bytes, size, flags)
 AROUND(ssize_t, sendto, boundary_of(file),

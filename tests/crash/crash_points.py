@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""crash_points: edge, replica and globe die, lose the power of their disk, or get EIO or ENOSPC, at each boundary in
+"""crash_points: edge, replicas, archiver and globe die, lose the power of their disk, or get EIO or ENOSPC, at each boundary in
 turn: each write, sync, rename and send. They start again on what is left, and again die early in that; a load of honest
 clients goes on all the while. At the end the ledger is compared: 0 lost, 0 double.
 
@@ -22,8 +22,9 @@ import struct
 import threading
 import time
 
+from avro_archive import Archive
 from bench_powercut import Disk, own_mounts, possible
-from e2e import Cluster, expect, expect_exact, growth, step, stop_load, tell
+from e2e import Cluster, expect, expect_exact, growth, step, stop_load, tell, wait_for
 
 # As crash_points.c has them.
 KILL_BEFORE, KILL_AFTER, POWER_CUT, FAIL_EIO, FAIL_ENOSPC = range(1, 6)
@@ -32,10 +33,10 @@ STORE, EVERYTHING = 0b0111, 0b1111
 ACTIONS = {"kill before": (KILL_BEFORE, EVERYTHING), "kill after": (KILL_AFTER, EVERYTHING),
            "power cut": (POWER_CUT, STORE), "EIO": (FAIL_EIO, STORE), "ENOSPC": (FAIL_ENOSPC, STORE)}
 # us-e2 is left alone: there is always something to count.
-TOPOLOGY = {"us": {"edges": ["us-e1", "us-e2"], "replicas": ["us-r1", "us-r2"]}}
+TOPOLOGY = {"us": {"edges": ["us-e1", "us-e2"], "replicas": ["us-r1", "us-r2"], "archivers": ["us-a1"]}}
 UNFIT, NOT_NOW = 70, 75
 EARLY = 40  # boundaries of a start and what follows at once; half of the points lie there
-LATE = {"us-e1": 240, "us-r1": 90, "us-r2": 90, "global-1": 90}  # replicas and globe pass a few of them a second
+LATE = {"us-e1": 240, "us-r1": 90, "us-r2": 90, "us-a1": 140, "global-1": 90}  # replicas and globe pass a few of them a second
 
 
 class Page:
@@ -175,6 +176,20 @@ def crash(victims, plans):
     return sum((fate.hits for fate in fates), collections.Counter())
 
 
+def check_archive(cluster, archiver):
+    """Every accepted click lies in it under exactly one number, and none is missing between."""
+    wait_for("every reader to have consumed everything",
+             lambda: all(value == 0 for edge in cluster.edges.values() for name, value in edge.metrics().items()
+                         if name.startswith("tributary_edge_reader_held")), 60, 0.1)
+    archive = Archive(archiver.archive["folder"])
+    expect(not archive.holes(), f"the archive has holes: {archive.holes()}")
+    expect(archiver.metrics()["tributary_archiver_alarm_skipped_total"] == 0, "the archiver skipped numbers")
+    folded = sum(value for name, value in cluster.replicas["us-r1"].metrics().items()
+                 if name.startswith("tributary_regional_partition_folded{"))
+    expect(archive.clicks() == folded > 0, f"{archive.clicks()} clicks archived, {folded:.0f} folded")
+    step(f"{archive.objects} objects hold {archive.records} clicks, {archive.clicks()} numbers")
+
+
 def crash_points(points, seed):
     disks = possible()
     if disks:
@@ -186,9 +201,11 @@ def crash_points(points, seed):
     with Cluster(topology=TOPOLOGY, spool_bytes=192 << 20) as c:
         module = os.path.join(os.path.dirname(c.bin), "lib", "crash_points.so")
         expect(os.path.exists(module), f"{module} is not built")
-        tiers = [c.edges["us-e1"], *c.replicas.values(), c.globe]
+        archiver = c.archivers["us-a1"]
+        archiver.archive["folder"] = os.path.join(archiver.store, "archive")  # on the disk whose power is cut
+        tiers = [c.edges["us-e1"], *c.replicas.values(), archiver, c.globe]
         victims = {tier.name: Victim(c, tier, module, disks) for tier in tiers}
-        for tier in tiers[1:]:
+        for tier in (*c.replicas.values(), c.globe):
             tier.changes = {"store": {"path": tier.store, "bytes": 256 << 20}}
         try:
             c.start()
@@ -200,6 +217,7 @@ def crash_points(points, seed):
             growth(c, 3000)
             told = stop_load(c, load)
             expect_exact(c, 60)
+            check_archive(c, archiver)
         finally:
             Fate.over.set()
             for victim in victims.values():

@@ -21,7 +21,7 @@ from e2e import Cluster, ask, click, expect, step, tell
 from process import sockets_of
 from tiers import write_private
 
-ONE = {"us": {"edges": ["us-e1"], "replicas": ["us-r1"]}}
+ONE = {"us": {"edges": ["us-e1"], "replicas": ["us-r1"], "archivers": ["us-a1"]}}
 DUMPS = "ulimit -c unlimited; cd \"$1\"; shift; exec \"$@\""
 CORE_PATTERN = "/proc/sys/kernel/core_pattern"
 
@@ -47,6 +47,10 @@ class Secrets:
     def must_not_be_in_file(self, path):
         with open(path, "rb") as file:
             self.must_not_be_in(path, file.read())
+
+
+def everyone(cluster):
+    return [cluster.edges["us-e1"], cluster.replicas["us-r1"], cluster.archivers["us-a1"], cluster.globe]
 
 
 def key_forms(path):
@@ -81,6 +85,13 @@ def plant(cluster):
                            key, "--ads", "*", "--days", "9"], capture_output=True, text=True, check=True)
     token = re.search(r"trb_[0-9a-zA-Z]+_[0-9a-zA-Z_-]+", made.stdout).group(0)
     s.add("bearer token", token, token.split("_", 2)[2])
+    nowhere = {"endpoint": "https://127.0.0.1:1", "region": "nowhere", "bucket": "acme"}
+    for name in ("secret_key", "session_token"):
+        text = secrets.token_hex(20)
+        s.add(f"S3 {name}", text)
+        nowhere[f"{name}_file"] = write_private(os.path.join(cluster.folder, f"s3.{name}"), text + "\n")
+    nowhere["access_key_file"] = write_private(os.path.join(cluster.folder, "s3.access"), "AKIANOTSECRET\n")
+    cluster.archivers["us-a1"].archive = {"s3": nowhere, "object_age_ms": 1000}
     s.must_not_be_in("the file of tokens", open(tokens, "rb").read())
     cluster.globe.changes = {"auth": {"tokens_file": tokens, "key_file": key,
                                       "read_log": os.path.join(cluster.folder, "reads.log")}}
@@ -124,7 +135,7 @@ def use(cluster, s, token):
 
 def look_around(cluster, s):
     """What everybody on the machine, and everybody who collects logs and metrics, can see."""
-    for tier in (cluster.edges["us-e1"], cluster.replicas["us-r1"], cluster.globe):
+    for tier in everyone(cluster):
         for path in ("/metrics", "/readyz", "/livez", "/nothing"):
             status, text = tier.admin(path)
             expect(status > 0, f"{tier.name}{path}: {text}")
@@ -169,6 +180,7 @@ def core_files(cluster, s):
         step(f"NOT SHOWN: core files go to {pattern} here")
         return
     for tier, secret in ((cluster.edges["us-e1"], "TLS key"), (cluster.replicas["us-r1"], "NATS password of regional"),
+                         (cluster.archivers["us-a1"], "S3 secret_key"),
                          (cluster.globe, "TLS key")):
         folder = tier.wrap[-1]
         left = dump(tier, folder)
@@ -193,7 +205,7 @@ def test():
         sys.exit(77)
     with Cluster(topology=ONE, log_level="debug") as c:
         s, token = plant(c)
-        for tier in (c.edges["us-e1"], c.replicas["us-r1"], c.globe):  # as an operator who wants core files
+        for tier in everyone(c):  # as an operator who wants core files
             folder = os.path.join(c.folder, f"{tier.name}.cores")
             os.makedirs(folder)
             tier.wrap = ["sh", "-c", DUMPS, "sh", folder]
@@ -204,14 +216,14 @@ def test():
         bad_configurations(c, s)
         core_files(c, s)
         kept = {os.path.basename(path) for path in c.nats["us"].users.values()}
-        kept |= {"ticket.keys", "tokens.key", "token", "wrong", "dedupe.key", "server.key", "nats-us.conf"}
+        kept |= {"ticket.keys", "tokens.key", "token", "wrong", "s3.secret_key", "s3.session_token", "dedupe.key", "server.key", "nats-us.conf"}
         looked = 0
         for folder, _, names in os.walk(c.folder):
             for name in names:
                 if name not in kept:
                     s.must_not_be_in_file(os.path.join(folder, name))
                     looked += 1
-        expect(looked > 10 and all(os.path.getsize(t.log) > 500 for t in (c.edges["us-e1"], c.replicas["us-r1"], c.globe)),
+        expect(looked > 10 and all(os.path.getsize(t.log) > 500 for t in everyone(c)),
                "there is next to nothing to look at")
         step(f"nothing in {looked} files: logs, configurations, stores")
 

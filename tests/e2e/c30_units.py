@@ -20,9 +20,9 @@ from e2e import Cluster, ROOT, expect, expect_exact, growth, step, stop_load, te
 
 UNITS = os.path.join(ROOT, "infra/systemd")
 SERVICES = {"tributary-edge": "tributary-edge.service", "tributary-regional": "tributary-regional@.service",
-            "tributary-global": "tributary-global.service"}
+            "tributary-archiver": "tributary-archiver@.service", "tributary-global": "tributary-global.service"}
 EXPOSURE_MAX = 2.0
-ONE = {"us": {"edges": ["us-e1"], "replicas": ["us-r1"]}}
+ONE = {"us": {"edges": ["us-e1"], "replicas": ["us-r1"], "archivers": ["us-a1"]}}
 # What AddressSanitizer does and the product does not; personality(2) undoes random addresses.
 SANITIZER_CALLS = {"personality", "ptrace", "process_vm_readv"}
 
@@ -56,7 +56,7 @@ def files_are_good(folder, programs):
     shutil.copy(os.path.join(UNITS, "tributary-edge.socket"), folder)
     names = [os.path.join(folder, name) for name in
              ("tributary-edge.socket", "tributary-edge.service", "tributary-regional@us-r1.service",
-              "tributary-global.service")]
+              "tributary-archiver@us-a1.service", "tributary-global.service")]
     done = run("systemd-analyze", "verify", "--man=no", *names)
     expect(done.returncode == 0 and "tributary" not in done.stderr, f"verify: {done.stderr}")
     expect(len({hardening(unit) for unit in SERVICES.values()}) == 1, "the hardening of the units differs")
@@ -75,6 +75,7 @@ def examples_are_good(cluster):
     root = os.path.join(cluster.folder, "machine")
     for program, name, unit in (("tributary-edge", "edge", "tributary-edge"),
                                 ("tributary-regional", "regional-us-r1", "tributary-regional@us-r1"),
+                                ("tributary-archiver", "archiver-us-a1", "tributary-archiver@us-a1"),
                                 ("tributary-global", "global", "tributary-global")):
         text = read(os.path.join(UNITS, "examples", f"{name}.yaml"))
         expect(f"/var/lib/{program}/" in text, f"{name}.yaml: its store is not in the unit's StateDirectory")
@@ -177,7 +178,7 @@ def test():
         files_are_good(folder, os.path.abspath(Cluster(topology=ONE).bin))
     with Cluster(topology=ONE) as c:
         tiers = {"tributary-edge": c.edges["us-e1"], "tributary-regional": c.replicas["us-r1"],
-                 "tributary-global": c.globe}
+                 "tributary-archiver": c.archivers["us-a1"], "tributary-global": c.globe}
         managers, traces = {}, {}
         for program, tier in tiers.items():
             managers[program] = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

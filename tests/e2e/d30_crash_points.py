@@ -26,7 +26,7 @@ def release_is_free_of_it():
     """Neither in a program, nor in what a release is built from."""
     with open(os.path.join(os.path.dirname(default_bin()), "lib", "crash_points.so"), "rb") as file:
         expect(WORDS[1] in file.read(), "the module itself does not hold the words: the check says nothing")
-    for name in ("tributary-edge", "tributary-regional", "tributary-global", "tributaryctl"):
+    for name in ("tributary-edge", "tributary-regional", "tributary-archiver", "tributary-global", "tributaryctl"):
         with open(os.path.join(default_bin(), name), "rb") as file:
             text = file.read()
         expect(not any(word in text for word in WORDS), f"{name} holds crash points")
