@@ -29,10 +29,29 @@ static void on_drained(void *context)
     uv_close((uv_handle_t *)&w->turn, NULL);
 }
 
+static void on_renew(uv_async_t *handle)
+{
+    struct global_http_worker *w = container_of(handle, struct global_http_worker, renew);
+    SSL_CTX *tls = atomic_exchange(&w->next_tls, NULL);
+    if (tls != NULL && w->server != NULL)
+        h2_server_use_tls(w->server, tls);
+    SSL_CTX_free(tls);
+}
+
+void global_http_use_tls(struct global_http *http, SSL_CTX *tls)
+{
+    for (unsigned i = 0; i < http->worker_count; i++) {
+        CHECK(SSL_CTX_up_ref(tls) == 1);
+        SSL_CTX_free(atomic_exchange(&http->workers[i].next_tls, tls)); /* one passed over */
+        (void)uv_async_send(&http->workers[i].renew);
+    }
+}
+
 static void on_stop(uv_async_t *handle)
 {
     struct global_http_worker *w = container_of(handle, struct global_http_worker, stop);
     uv_close((uv_handle_t *)handle, NULL);
+    uv_close((uv_handle_t *)&w->renew, NULL);
     h2_server_drain(w->server, DRAIN_MS, on_drained, w);
 }
 
@@ -51,6 +70,7 @@ static enum err start_worker(struct global_http *http, struct global_http_worker
     CHECK(uv_loop_init(&w->loop) == 0);
     CHECK(uv_async_init(&w->loop, &w->stop, on_stop) == 0);
     CHECK(uv_timer_init(&w->loop, &w->turn) == 0);
+    CHECK(uv_async_init(&w->loop, &w->renew, on_renew) == 0);
     w->reader = global_reader_new(&http->options.reader);
     w->encode = body_encode_new();
     struct h2_server_options options = {
@@ -68,6 +88,7 @@ static enum err start_worker(struct global_http *http, struct global_http_worker
     if (err != ERR_OK) {
         uv_close((uv_handle_t *)&w->stop, NULL);
         uv_close((uv_handle_t *)&w->turn, NULL);
+        uv_close((uv_handle_t *)&w->renew, NULL);
         (void)uv_run(&w->loop, UV_RUN_DEFAULT);
         return err;
     }
@@ -135,6 +156,7 @@ void global_http_stop(struct global_http *http)
         if (w->started)
             CHECK(pthread_join(w->thread, NULL) == 0);
         CHECK(uv_loop_close(&w->loop) == 0);
+        SSL_CTX_free(atomic_exchange(&w->next_tls, NULL));
         global_reader_free(w->reader);
         body_encode_free(w->encode);
         buf_done(&w->body);

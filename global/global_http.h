@@ -34,4 +34,7 @@ unsigned global_http_streams(const struct global_http *http);
 /* How long answers took, by route, as Prometheus text. Any thread. */
 void global_http_put_times(const struct global_http *http, struct buf *out);
 /* Lets open requests finish (for up to 5 s), then ends the threads and frees. */
+/* New connections get this certificate from now on; those that are open keep theirs. The caller
+ * keeps its own reference. */
+void global_http_use_tls(struct global_http *http, SSL_CTX *tls);
 void global_http_stop(struct global_http *http);

@@ -13,6 +13,7 @@ struct board_region {
     char name[LIMIT_REGION_NAME_BYTES + 1]; /* written before the start only */
     _Atomic uint64_t watermark_ms, counted, duplicate, carried, folded, missing_edges, position;
     _Atomic uint64_t unexplained;
+    _Atomic uint64_t merged;
     _Atomic bool up, heard;
 };
 
@@ -31,6 +32,8 @@ struct global_http_admin {
     X(folded, 1, "folded", "clicks folded, likewise: counted + duplicate + carried")               \
     X(unexplained, 1, "unexplained",                                                               \
       "alarm: clicks folded, but neither counted, nor duplicate, nor carried; replica by replica") \
+    X(merged, 1, "merged",                                                                         \
+      "clicks of the rows that are merged: `counted`, once all of them have come")                 \
     X(missing_edges, 1, "missing_edges", "known edges that the watermark went on without")         \
     X(watermark_ms, 1000, "watermark_seconds", "its watermark, Unix seconds; 0: none yet")         \
     X(position, 1, "position", "sequence number up to which its partials are merged")
@@ -183,6 +186,7 @@ static void show_regions(struct global_http_admin *a, const struct merger_view *
         to->carried = from->carried;
         to->folded = from->folded;
         to->unexplained = from->unexplained;
+        to->merged = from->merged;
         to->missing_edges = from->missing_edges;
         to->position = from->position;
         to->up = from->up;

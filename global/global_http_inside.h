@@ -10,6 +10,7 @@
 #include "global/global_metrics.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <uv.h>
 
 #define GLOBAL_HTTP_ROUTES 8 /* at most */
@@ -19,7 +20,8 @@ struct global_http_worker {
     struct global_reader *reader;
     struct h2_server *server;
     uv_loop_t loop;
-    uv_async_t stop;
+    uv_async_t stop, renew;
+    _Atomic(SSL_CTX *) next_tls; /* handed over to the worker; NULL: none waits */
     pthread_t thread;
     bool started;
     uv_timer_t turn;                    /* runs while there are streams */

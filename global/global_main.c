@@ -41,7 +41,7 @@ struct globe {
     struct global_http_admin *admin;
     struct global_tokens *tokens;
     int read_log;
-    _Atomic bool stopping, look_at_tokens;
+    _Atomic bool stopping, reload;
 };
 
 static struct globe globe; /* one a process; the signal handler must find it */
@@ -49,7 +49,7 @@ static struct globe globe; /* one a process; the signal handler must find it */
 static void on_signal(int number)
 {
     if (number == SIGHUP)
-        globe.look_at_tokens = true;
+        globe.reload = true;
     else
         globe.stopping = true;
     wake_signal(globe.wake);
@@ -95,6 +95,39 @@ static void tell(const struct merger_view *before, const struct merger_view *now
         log_error("the store refused a transaction", log_u64("total", now->commit_failures));
 }
 
+static enum err make_tls(SSL_CTX **out)
+{
+    const struct global_options *o = globe.options;
+    const struct tls_options tls = {.certificate_file = o->tls.certificate_file,
+                                    .key_file = o->tls.key_file,
+                                    .client_ca_file = o->tls.client_ca_file,
+                                    .http1 = *o->http1};
+    return tls_server_new(&tls, out);
+}
+
+/* The files that may change under way: tokens and certificate. What is wrong changes nothing. */
+static void reload(void)
+{
+    SSL_CTX *tls = NULL;
+    bool good = true;
+    service_notify_reloading();
+    if (globe.tokens != NULL) {
+        (void)global_tokens_look(globe.tokens, true);
+        good = !global_tokens_are_stale(globe.tokens);
+    }
+    if (make_tls(&tls) == ERR_OK) {
+        global_http_use_tls(globe.http, tls);
+        SSL_CTX_free(globe.tls);
+        globe.tls = tls;
+        metrics_set(globe.metrics, GLOBAL_CERTIFICATE_END, upkeep_certificate_end_s(tls));
+    } else {
+        log_error("certificate is as before");
+        good = false;
+    }
+    metrics_add(globe.metrics, good ? GLOBAL_RELOADS : GLOBAL_RELOADS_FAILED, 1);
+    service_notify("READY=1");
+}
+
 /* The merger's loop. Returns the exit code. */
 static int merge_until_stopped(void)
 {
@@ -115,10 +148,9 @@ static int merge_until_stopped(void)
             log_error("unfit, stopping", log_err(err));
             return EXIT_CODE_UNFIT;
         }
-        if (globe.look_at_tokens) {
-            globe.look_at_tokens = false;
-            if (globe.tokens != NULL)
-                (void)global_tokens_look(globe.tokens, true);
+        if (globe.reload) {
+            globe.reload = false;
+            reload();
         }
         uint64_t now_ms = clock->mono_ms(clock);
         if (now_ms >= look_ms) {
@@ -383,11 +415,7 @@ int main(int argc, char **argv)
     if (globe.options->log_level != NULL)
         CHECK(log_level_parse(globe.options->log_level, &level));
     log_init("tributary-global", level);
-    const struct tls_options tls = {.certificate_file = globe.options->tls.certificate_file,
-                                    .key_file = globe.options->tls.key_file,
-                                    .client_ca_file = globe.options->tls.client_ca_file,
-                                    .http1 = *globe.options->http1};
-    enum err err = tls_server_new(&tls, &globe.tls);
+    enum err err = make_tls(&globe.tls);
     globe.wake = wake_new();
     globe.metrics = metrics_new(global_metric_rows, GLOBAL_METRIC_COUNT);
     if (err == ERR_OK && !line.check_only) {

@@ -397,6 +397,7 @@ static void view_region(const struct merger_river *river, struct merger_region_v
             out->unexplained += p->replicas[j].folded > known ? p->replicas[j].folded - known
                                                               : known - p->replicas[j].folded;
         }
+        out->merged += p != NULL ? p->merged : 0;
         out->folded += most.folded;
         out->counted += most.counted;
         out->duplicate += most.duplicate;

@@ -49,6 +49,7 @@ struct merger_region_view {
     bool up, heard;        /* connected; a partial was taken since the store began */
     uint64_t watermark_ms; /* 0: none yet */
     uint64_t counted, duplicate, carried, folded; /* highest replica of each partition, summed */
+    uint64_t merged;                              /* clicks of all rows that were ever merged */
     uint64_t unexplained; /* of every replica by itself: no excess makes up for another's lack */
     uint32_t missing_edges;
     uint64_t position;

@@ -155,6 +155,7 @@ static enum err take_row(struct merger_message *message, const struct partial_ro
     CHECK(rank == MERGE_NEWER || entry->counted >= old.counted);
     struct completeness_row after = row_of(entry, row->ad_hash, hour, buf_span(&m->new_sketch));
     completeness_change(&book->book.own, made ? NULL : &before, &after);
+    message->standing->merged += after.counted - (made ? 0 : before.counted); /* a refold: less */
     book->dirty = true;
     if (!span_equal(buf_span(&m->old_sketch), buf_span(&m->new_sketch))) {
         err = count_users(message, row);

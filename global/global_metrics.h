@@ -70,6 +70,10 @@
       "that the file system of the store has left for us")                                         \
     X(GLOBAL_CERTIFICATE_END, GAUGE, "tributary_global_certificate_expiry_timestamp_seconds",      \
       "Unix seconds", "when the certificate ends")                                                 \
+    X(GLOBAL_RELOADS, COUNTER, "tributary_global_reloads_total", "reloads",                        \
+      "on SIGHUP: tokens and certificate were read again")                                         \
+    X(GLOBAL_RELOADS_FAILED, COUNTER, "tributary_global_reload_failures_total", "reloads",         \
+      "alarm: tokens or certificate could not be read again; what was in use still is")            \
     X(GLOBAL_TOKENS_STALE, GAUGE, "tributary_global_tokens_stale", "",                             \
       "1: the file of tokens cannot be read; revoked tokens in it still hold")                     \
     X(GLOBAL_QUERIES_OK, COUNTER, "tributary_global_queries_ok_total", "requests",                 \

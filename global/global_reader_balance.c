@@ -50,6 +50,21 @@ static enum err read_edges(struct pages *p, const struct standing_replica *from,
     return reader_at_end(&in) ? ERR_OK : ERR_KV_CORRUPT;
 }
 
+/* What the globe itself holds, whoever told it. */
+static enum err read_merged(struct global_reader *r, const struct pages *p,
+                            struct stats_json_line *line)
+{
+    struct leaf_key key = leaf_key_partition(r->ids[p->region], (uint16_t)p->partition);
+    struct standing_partition held = {.merged = 0};
+    struct span value;
+    struct span body;
+    if (kv_get(r->txn, LEAF_TABLE_PARTITION, leaf_key_span(&key), &value) &&
+        (!leaf_open(value, &body) || standing_partition_read(&held, body) != ERR_OK))
+        return ERR_KV_CORRUPT;
+    line->sums.merged = held.merged;
+    return ERR_OK;
+}
+
 static uint64_t apart(uint64_t a, uint64_t b)
 {
     return a > b ? a - b : b - a;
@@ -71,8 +86,11 @@ static enum err put_line(struct global_reader *r, struct pages *p)
                  .duplicate = said->duplicate,
                  .carried = said->carried},
     };
+    enum err err = read_merged(r, p, &line);
+    if (err != ERR_OK)
+        return err;
     line.sums.unexplained = apart(said->folded, said->counted + said->duplicate + said->carried);
-    enum err err = read_edges(p, said, &line);
+    err = read_edges(p, said, &line);
     if (err != ERR_OK)
         return err;
     stats_json_put_line(p->out, p->first, &line);
@@ -83,6 +101,7 @@ static enum err put_line(struct global_reader *r, struct pages *p)
     p->totals.carried += line.sums.carried;
     p->totals.unexplained += line.sums.unexplained; /* never one line's excess against another's */
     p->totals.in_flight += line.sums.in_flight;
+    p->totals.merged += line.sums.merged;
     return ERR_OK;
 }
 

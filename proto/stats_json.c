@@ -203,6 +203,7 @@ void stats_json_put_line(struct buf *out, bool first, const struct stats_json_li
     put_member(out, "carried", line->sums.carried);
     put_member(out, "unexplained", line->sums.unexplained);
     put_member(out, "in_flight", line->sums.in_flight);
+    put_member(out, "merged", line->sums.merged);
     stats_json_text(out, ",\"edges\":[");
     for (size_t i = 0; i < line->edge_count; i++) {
         const struct stats_json_edge *e = &line->edges[i];
@@ -234,5 +235,6 @@ void stats_json_put_sums(struct buf *out, const struct stats_json_sums *sums)
     put_member(out, "carried", sums->carried);
     put_member(out, "unexplained", sums->unexplained);
     put_member(out, "in_flight", sums->in_flight);
+    put_member(out, "merged", sums->merged);
     buf_put_u8(out, '}');
 }

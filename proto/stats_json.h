@@ -91,6 +91,7 @@ struct stats_json_sums {
     uint64_t folded, counted, duplicate, carried;
     uint64_t unexplained; /* |folded - counted - duplicate - carried|, line by line */
     uint64_t in_flight;   /* accepted by the edges, not folded yet */
+    uint64_t merged; /* clicks of the rows that the globe holds: `counted`, once all have come */
 };
 
 struct stats_json_edge {

@@ -210,6 +210,7 @@ void standing_partition_put(const struct standing_partition *p, struct buf *out)
     buf_put_u16(out, p->partitions);
     buf_put_varint(out, p->watermark_ms);
     buf_put_u32(out, p->upto);
+    buf_put_varint(out, p->merged);
 }
 
 enum err standing_partition_read(struct standing_partition *p, struct span bytes)
@@ -218,11 +219,13 @@ enum err standing_partition_read(struct standing_partition *p, struct span bytes
     uint16_t partitions = reader_u16(&r);
     uint64_t watermark_ms = reader_varint(&r);
     uint32_t upto = reader_u32(&r);
+    uint64_t merged = reader_varint(&r);
     if (!reader_at_end(&r) || partitions > LIMIT_PARTITIONS)
         return ERR_FORMAT;
     p->partitions = partitions;
     p->watermark_ms = watermark_ms;
     p->upto = upto;
+    p->merged = merged;
     return ERR_OK;
 }
 

@@ -31,7 +31,8 @@ struct standing_replica {
 struct standing_partition {
     uint16_t partitions; /* of the map that the latest partial named */
     uint64_t watermark_ms;
-    uint32_t upto; /* minutes below are announced or wanted; 0: none was announced yet */
+    uint32_t upto;   /* minutes below are announced or wanted; 0: none was announced yet */
+    uint64_t merged; /* clicks of all its rows that were ever merged; retired minutes stay in it */
     uint32_t replica_count;
     struct standing_replica replicas[LIMIT_READERS];
 };

@@ -210,6 +210,9 @@ def bad_queries(s, at):
     ahead = f"start={at + 86400}&end={at + 86460}"
     s.globe("/v1/stats", 409, "not_complete", query=f"?ad_id={AD}&window=1m&{ahead}&consistency=complete")
     s.globe("/v1/top", 409, "not_complete", query=f"?{ahead}&consistency=complete")
+    long_ago = "start=86400&end=86460"
+    s.globe("/v1/stats", 410, "range_retired", query=f"?ad_id={AD}&window=1m&{long_ago}")
+    s.globe("/v1/top", 410, "range_retired", query=f"?{long_ago}")
     for path, query in (("/v1/stats", base), ("/v1/top", span)):
         s.globe(path, 409, "not_settled", query=query + "&consistency=final")
         s.contract.parameter(path, "consistency", "final")  # no day is settled yet: this is its answer

@@ -69,6 +69,7 @@ def check_refusals(cluster):
 
 def test():
     with Cluster(topology={"us": {"edges": ["us-e1"], "replicas": ["us-r1"]}}, lateness_ms=2000) as c:
+        c.globe.changes = {"retention": {"minutes_days": 36500, "hours_days": 36500}}
         c.start()
         days = sum(check_days(c, name, date(2005, 1, 1), date(2032, 1, 1)) for name in ZONES)
         days += sum(check_days(c, name, date(2032, 1, 1), date(2056, 1, 1)) for name in ZONES)

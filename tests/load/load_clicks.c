@@ -82,7 +82,7 @@ static uint64_t pick_age_ms(struct load_maker *m)
     uint64_t dice = load_rand_below(&m->rand, 1000);
     if (dice < m->mix.late_permille)
         return load_rand_below(&m->rand, 300000);
-    return load_rand_below(&m->rand, dice < 900 ? 2000 : 30000);
+    return load_rand_below(&m->rand, dice < 1000 - m->mix.aged_permille ? 2000 : 30000);
 }
 
 /* Addresses that the RFCs set aside for documentation: 5737 and 3849. */

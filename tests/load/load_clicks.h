@@ -15,6 +15,7 @@ struct load_mix {
     unsigned single_permille; /* of clicks: sent one by one */
     unsigned batch_min, batch_max;
     unsigned late_permille; /* of clicks: up to five minutes old */
+    unsigned aged_permille; /* of clicks: up to half a minute old; all others up to two seconds */
     bool lines_only;        /* batches are NDJSON, never arrays */
 };
 

@@ -21,6 +21,7 @@ static const char help[] =
     "32]\n"
     "                       [--ads 2000] [--zipf 1.05] [--single-permille 100] [--batch 50-500]\n"
     "                       [--retry-permille 50] [--home-permille 200] [--late-permille 50]\n"
+    "                       [--aged-permille 100]\n"
     "                       [--replicated-permille 50] [--timeout-ms 10000] [--reconnect-ms 500]\n"
     "                       [--drain-seconds 30]\n"
     "                       [--seed N] [--latencies FILE] [--json] [--quiet]\n"
@@ -84,6 +85,7 @@ static const struct line_option {
     {"ads", WHOLE, AT(send.mix.ads), 1, 800000},
     {"single-permille", WHOLE, AT(send.mix.single_permille), 0, 1000},
     {"late-permille", WHOLE, AT(send.mix.late_permille), 0, 900},
+    {"aged-permille", WHOLE, AT(send.mix.aged_permille), 0, 100},
     {"retry-permille", WHOLE, AT(send.repeat_permille), 0, 1000},
     {"home-permille", WHOLE, AT(send.home_permille), 0, 1000},
     {"replicated-permille", WHOLE, AT(send.replicated_permille), 0, 1000},
@@ -253,7 +255,8 @@ int main(int argc, char **argv)
                                          .single_permille = 100,
                                          .batch_min = 50,
                                          .batch_max = 500,
-                                         .late_permille = 50}},
+                                         .late_permille = 50,
+                                         .aged_permille = 100}},
                         .check = {.wait_seconds = 30, .settle_seconds = 2},
                         .count = 100,
                         .interval_ms = 100,

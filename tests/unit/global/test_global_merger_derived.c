@@ -68,6 +68,18 @@ static unsigned hours_in_all(struct kv_txn *txn)
     return hours;
 }
 
+/* Clicks of a partition as its record holds them. */
+static uint64_t merged_of(struct kv_txn *txn, uint16_t region, uint16_t partition)
+{
+    struct leaf_key key = leaf_key_partition(region, partition);
+    struct standing_partition held = {.merged = 0};
+    struct span value, body;
+    cr_assert(kv_get(txn, LEAF_TABLE_PARTITION, leaf_key_span(&key), &value));
+    cr_assert(leaf_open(value, &body));
+    cr_assert_eq(standing_partition_read(&held, body), ERR_OK);
+    return held.merged;
+}
+
 /* Returns how many pages there are. */
 static unsigned expect_derived(void)
 {
@@ -76,6 +88,7 @@ static unsigned expect_derived(void)
     uint8_t storage[64] = {0};
     struct span key = span_of(storage, 1), value, body;
     unsigned pages = 0;
+    uint64_t merged[GIVEN_REGIONS + 1][GIVEN_PARTITIONS] = {{0}};
     cr_assert_eq(kv_begin(w->kv, false, &txn), ERR_OK);
     for (; kv_seek(txn, LEAF_TABLE_PAGE, key, &key, &value); key = behind(key, storage)) {
         uint64_t ad_hash;
@@ -90,12 +103,16 @@ static unsigned expect_derived(void)
         cr_assert_eq(hour_of(txn, ad_hash, hour), clicks);
         for (uint32_t i = 0; i < page.count; i++) {
             const struct page_entry *e = &page.entries[i];
+            merged[e->region][e->partition] += e->counted;
             if (e->has_sketch)
                 cr_assert_eq(page.users[e->minute],
                              users_of(txn, ad_hash, hour * PAGE_MINUTES + e->minute));
         }
     }
     cr_assert_eq(hours_in_all(txn), pages, "hours without a page");
+    for (uint16_t region = 1; region <= GIVEN_REGIONS; region++)
+        for (uint16_t p = 0; p < GIVEN_PARTITIONS; p++)
+            cr_assert_eq(merged_of(txn, region, p), merged[region][p]);
     page_done(&page);
     cr_assert_eq(kv_abort(&txn), ERR_OK);
     return pages;

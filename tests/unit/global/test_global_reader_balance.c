@@ -85,6 +85,7 @@ Test(global_reader_balance, lines_and_totals_are_those_of_the_partials)
             cr_assert_eq(number(line, "duplicate"), 1 + i + p);
             cr_assert_eq(number(line, "folded"), 11 + 4 * i + 2 * p);
             cr_assert_eq(number(line, "carried"), 0);
+            cr_assert_eq(number(line, "merged"), 10 + 3 * i + p, "the rows themselves");
             cr_assert_eq(number(line, "unexplained"), 0);
             cr_assert_eq(number(line, "in_flight"), 2, "7 accepted, 5 folded");
             json_t *edge = json_array_get(json_object_get(line, "edges"), 1);
@@ -97,6 +98,7 @@ Test(global_reader_balance, lines_and_totals_are_those_of_the_partials)
         }
     json_t *totals = json_object_get(root, "totals");
     cr_assert_eq(number(totals, "counted"), counted);
+    cr_assert_eq(number(totals, "merged"), counted);
     cr_assert_eq(number(totals, "duplicate"), duplicate);
     cr_assert_eq(number(totals, "folded"), counted + duplicate);
     cr_assert_eq(number(totals, "in_flight"), 8);

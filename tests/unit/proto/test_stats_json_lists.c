@@ -74,7 +74,8 @@ Test(stats_json_lists, ads_and_lines_are_parted_by_commas)
         .partition = 3,
         .replicas = 2,
         .stream_time = 60,
-        .sums = {.folded = 7, .counted = 5, .duplicate = 1, .carried = 1, .in_flight = 2},
+        .sums =
+            {.folded = 7, .counted = 5, .duplicate = 1, .carried = 1, .in_flight = 2, .merged = 4},
         .edges = edges,
         .edge_count = 2};
     const struct stats_json_line bare = {.region = "eu", .replica = "eu-r1"};
@@ -88,20 +89,20 @@ Test(stats_json_lists, ads_and_lines_are_parted_by_commas)
                 "{\"ad_id\":\"b\",\"first_seen\":180,\"last_seen\":180},"
                 "{\"region\":\"us\",\"partition\":3,\"replica\":\"us-r1\",\"replicas\":2,"
                 "\"stream_time\":60,\"folded\":7,\"counted\":5,\"duplicate\":1,\"carried\":1,"
-                "\"unexplained\":0,\"in_flight\":2,\"edges\":["
+                "\"unexplained\":0,\"in_flight\":2,\"merged\":4,\"edges\":["
                 "{\"edge\":\"us-e1\",\"epoch\":\"fedcba9876543210\",\"accepted\":9,\"floor\":7,"
                 "\"in_flight\":2,\"missing\":false},"
                 "{\"edge\":\"us-e2\",\"epoch\":\"0000000000000000\",\"accepted\":0,\"floor\":0,"
                 "\"in_flight\":0,\"missing\":true}]},"
                 "{\"region\":\"eu\",\"partition\":0,\"replica\":\"eu-r1\",\"replicas\":0,"
                 "\"stream_time\":0,\"folded\":0,\"counted\":0,\"duplicate\":0,\"carried\":0,"
-                "\"unexplained\":0,\"in_flight\":0,\"edges\":[]}]");
+                "\"unexplained\":0,\"in_flight\":0,\"merged\":0,\"edges\":[]}]");
 }
 
 Test(stats_json_lists, a_list_may_begin_with_a_line_and_sums_are_an_object)
 {
     const struct stats_json_line line = {.region = "us", .replica = "r"};
-    const struct stats_json_sums sums = {1, 2, 3, 4, 5, 6};
+    const struct stats_json_sums sums = {1, 2, 3, 4, 5, 6, 7};
     buf_put_u8(&out, '[');
     stats_json_put_line(&out, true, &line);
     buf_put_u8(&out, ',');
@@ -109,7 +110,7 @@ Test(stats_json_lists, a_list_may_begin_with_a_line_and_sums_are_an_object)
     buf_put_u8(&out, ']');
     expect_text("[{\"region\":\"us\",\"partition\":0,\"replica\":\"r\",\"replicas\":0,"
                 "\"stream_time\":0,\"folded\":0,\"counted\":0,\"duplicate\":0,\"carried\":0,"
-                "\"unexplained\":0,\"in_flight\":0,\"edges\":[]},"
+                "\"unexplained\":0,\"in_flight\":0,\"merged\":0,\"edges\":[]},"
                 "{\"folded\":1,\"counted\":2,\"duplicate\":3,\"carried\":4,\"unexplained\":5,"
-                "\"in_flight\":6}]");
+                "\"in_flight\":6,\"merged\":7}]");
 }
