@@ -141,6 +141,7 @@ static enum err open_replica(void)
         .horizon_minutes = o->horizon_hours * 60,
         .partial_interval_ms = o->partial_interval_ms,
         .settle_ms = regional_options_settle_ms(o),
+        .memory_bytes = (uint64_t)o->memory_mib << 20,
         .kv = region.kv,
         .bus = region.bus,
         .clock = clock_os(),

@@ -80,6 +80,12 @@
     X(REGIONAL_ROWS, GAUGE, "rows", "rows", "rows of (ad, minute) in memory", rows)                \
     X(REGIONAL_MINUTES_STORED, GAUGE, "stored_tables", "tables",                                   \
       "closed minutes that left memory, over all partitions", minutes_stored)                      \
+    X(REGIONAL_MEMORY, GAUGE, "table_memory_bytes", "bytes",                                       \
+      "memory of tables and names as measured at the last partial; 0 without memory_mib",          \
+      memory_bytes)                                                                                \
+    X(REGIONAL_MEMORY_SHORT, COUNTER, "alarm_memory_short_total", "cuts",                          \
+      "alarm: cuts that found more than memory_mib; the largest minutes went to the store",        \
+      memory_short)                                                                                \
     X(REGIONAL_MOVES, COUNTER, "table_moves_total", "tables",                                      \
       "times that a closed minute, or what came late for it, went to the store, since start",      \
       moves)                                                                                       \

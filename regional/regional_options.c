@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define PATH_BYTES         4096
 #define STORE_BYTES_MIN    (16ULL * 1024 * 1024)
@@ -20,6 +21,8 @@
 #define STREAM_BYTES_MIN   (16ULL * 1024 * 1024)
 #define SETTLE_MS          (60u * 1000)
 #define SETTLE_MS_MAX      (3600u * 1000)
+#define MEMORY_MIB_MIN     64u
+#define MEMORY_PART_MIB    4u /* a partition cannot do with less */
 
 #define TEXT(key, flags, type, member)                                                             \
     CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | (flags), type, member, 1, PATH_BYTES)
@@ -53,6 +56,7 @@ static const cyaml_schema_field_t option_fields[] = {
     CYAML_FIELD_UINT("behind_ms", OPTIONAL, struct regional_options, behind_ms),
     TEXT("closed_minutes", OPTIONAL, struct regional_options, closed_minutes),
     CYAML_FIELD_UINT("settle_ms", OPTIONAL, struct regional_options, settle_ms),
+    CYAML_FIELD_UINT("memory_mib", OPTIONAL, struct regional_options, memory_mib),
     CYAML_FIELD_MAPPING("store", CYAML_FLAG_DEFAULT, struct regional_options, store, store_fields),
     CYAML_FIELD_MAPPING("nats", CYAML_FLAG_DEFAULT, struct regional_options, nats, nats_fields),
     CYAML_FIELD_END};
@@ -84,6 +88,8 @@ const char regional_options_help[] =
     "stays (default store)\n"
     "      settle_ms: 60000               # a closed minute leaves when nothing was new in it for "
     "so long (default 60000)\n"
+    "      memory_mib: 4096               # tables above this go to the store, closed or not "
+    "(default no bound)\n"
     "      store:\n"
     "        path: /var/lib/tributary/us-r1\n"
     "        bytes: 17179869184           # most that the store may grow to\n"
@@ -224,6 +230,17 @@ static enum err check_numbers(const char *path, struct regional_options *o, char
                       INTERVAL_MS_MAX);
     if (o->behind_ms < 1000 || o->behind_ms > BEHIND_MS_MAX)
         return refuse(out_error, "%s: behind_ms: must be 1000 to %u", path, BEHIND_MS_MAX);
+    uint64_t least_mib = MEMORY_PART_MIB * (uint64_t)regional_options_partitions(
+                                               o->partitions, o->partitions_total, partitions);
+    least_mib = base_max_u64(least_mib, MEMORY_MIB_MIN);
+    uint64_t machine_mib =
+        (uint64_t)sysconf(_SC_PHYS_PAGES) * ((uint64_t)sysconf(_SC_PAGESIZE) >> 10) >> 10;
+    if (o->memory_mib != 0 && o->memory_mib < least_mib)
+        return refuse(out_error, "%s: memory_mib: must be at least %llu for these partitions", path,
+                      (unsigned long long)least_mib);
+    if (o->memory_mib > machine_mib)
+        return refuse(out_error, "%s: memory_mib: this machine has %llu", path,
+                      (unsigned long long)machine_mib);
     if (o->settle_ms > SETTLE_MS_MAX)
         return refuse(out_error, "%s: settle_ms: must be 1 to %u", path, SETTLE_MS_MAX);
     if (o->closed_minutes != NULL && strcmp(o->closed_minutes, "store") != 0 &&

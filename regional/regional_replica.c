@@ -20,12 +20,15 @@ void replica_note(struct replica *r, const struct replica_note *note)
 static void part_init(struct replica *r, uint32_t index)
 {
     struct part *p = &r->parts[index];
-    struct fold_options options = {.partition = r->partitions[index],
-                                   .partitions = r->options.partitions_total,
-                                   .lateness_ms = r->options.lateness_ms,
-                                   .horizon_minutes = r->options.horizon_minutes,
-                                   .partial_interval_ms = r->options.partial_interval_ms,
-                                   .settle_ms = r->options.settle_ms};
+    struct fold_options options = {
+        .partition = r->partitions[index],
+        .partitions = r->options.partitions_total,
+        .lateness_ms = r->options.lateness_ms,
+        .horizon_minutes = r->options.horizon_minutes,
+        .partial_interval_ms = r->options.partial_interval_ms,
+        .settle_ms = r->options.settle_ms,
+        .memory_bytes = base_max_u64(r->options.memory_bytes / r->options.partition_count,
+                                     r->options.memory_bytes > 0)};
     memcpy(options.region, r->options.region, sizeof(options.region));
     *p = (struct part){.index = index, .fold = fold_new(&options)};
     p->stream = subject_clicks_stream(options.region, options.partition);
@@ -158,18 +161,35 @@ static void part_proof(struct replica *r, const struct bus_event *e, uint64_t no
     part_read(r, p, now_ms);
 }
 
-static void make_cut(struct replica *r, struct part *p, uint64_t time_ms, bool by_stream)
+/* ERR_KV_BUSY: nothing has happened, try again. Class STOP: end the process. */
+static enum err make_cut(struct replica *r, struct part *p, uint64_t time_ms, bool by_stream)
 {
+    struct replica_rest rest = {0};
+    enum err err = replica_minutes_rest(r, p, by_stream && announce_reads(p->fold), &rest);
+    if (err != ERR_OK) {
+        r->read_err = err_class(err) == ERR_CLASS_STOP ? err : r->read_err;
+        return err;
+    }
     if (r->cut_count == r->cut_capacity) {
         r->cut_capacity = r->cut_capacity == 0 ? 16 : r->cut_capacity * 2;
         r->cuts = base_realloc(r->cuts, r->cut_capacity * sizeof(*r->cuts));
     }
     struct cut *c = &r->cuts[r->cut_count++];
     *c = (struct cut){0};
-    struct cut_request request = {
-        .who = r->who, .position = p->position, .time_ms = time_ms, .by_stream = by_stream};
-    cut_make(p->fold, &request, c);
+    struct cut_request request = {.who = r->who,
+                                  .position = p->position,
+                                  .store = &rest.store,
+                                  .time_ms = time_ms,
+                                  .by_stream = by_stream};
+    err = replica_minutes_rest_done(&rest, cut_make(p->fold, &request, c));
+    if (err != ERR_OK) {
+        r->read_err = err; /* the fold is unusable: the process ends */
+        return err;
+    }
     r->totals.cuts++;
+    p->memory_bytes = c->memory_bytes > 0 ? c->memory_bytes : p->memory_bytes;
+    r->totals.memory_short +=
+        c->memory_bytes > p->fold->options.memory_bytes && p->fold->options.memory_bytes > 0;
     /* What the tables hold at this moment is what the transaction will hold: a want may be answered
      * from it. */
     replica_make_answer(r, p);
@@ -178,6 +198,7 @@ static void make_cut(struct replica *r, struct part *p, uint64_t time_ms, bool b
     r->all_floors_due = true;
     replica_send_floors(r, r->options.clock->mono_ms(r->options.clock));
 #endif
+    return ERR_OK;
 }
 
 static void part_caught_up(struct replica *r, struct part *p, uint64_t seq)
@@ -212,8 +233,10 @@ static void part_message(struct replica *r, const struct bus_event *e, uint64_t 
                   "(--restore-from)");
         return;
     }
-    if (fold_wants_cut(p->fold, e->time_ms))
-        make_cut(r, p, e->time_ms, true);
+    if (fold_wants_cut(p->fold, e->time_ms) && make_cut(r, p, e->time_ms, true) != ERR_OK) {
+        part_ask_later(p, now_ms);
+        return;
+    }
     struct fold_message m = {.subject = e->subject, .time_ms = e->time_ms, .data = e->data};
 #ifdef TRIBUTARY_BREAK_FOLD_BY_OWN_CLOCK
     m.time_ms = r->options.clock->wall_ms(r->options.clock);
@@ -385,8 +408,11 @@ enum err replica_step(struct replica *r, uint32_t *out_idle_ms)
 enum err replica_stop(struct replica *r)
 {
     for (uint32_t i = 0; i < r->options.partition_count; i++) {
-        if (r->parts[i].fold->uncut)
-            make_cut(r, &r->parts[i], 0, false);
+        enum err err = r->read_err;
+        if (err == ERR_OK && r->parts[i].fold->uncut)
+            err = make_cut(r, &r->parts[i], 0, false);
+        if (err != ERR_OK)
+            return err;
     }
     if (r->cut_count == 0)
         return ERR_OK;

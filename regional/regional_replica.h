@@ -44,6 +44,7 @@ struct replica_options {
     uint32_t horizon_minutes;
     uint32_t partial_interval_ms;
     uint32_t settle_ms;        /* see fold_options; 0: closed minutes stay in memory */
+    uint64_t memory_bytes;     /* of all partitions' tables and names, about; 0: no bound */
     struct minute_sizes sizes; /* of the store's values; zeroes: as large as they may be */
     struct kv_port *kv;
     struct bus_port *bus;
@@ -97,6 +98,7 @@ struct replica_view {
     struct fold_books books;   /* likewise */
     uint64_t keys, rows;       /* in memory */
     uint64_t minutes_stored;
+    uint64_t memory_bytes, memory_short; /* last measured; cuts that were over the bound */
     uint64_t moves, store_reads, store_read_bytes, reads_deferred;
 };
 

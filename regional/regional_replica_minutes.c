@@ -314,17 +314,9 @@ bool replica_minutes_delete(struct kv_txn *txn, const struct part *p)
 
 /* --- answers --- */
 
-struct whole {
-    struct kv_txn *txn;
-    uint16_t partition;
-    const struct minute_table *table; /* what is in memory */
-    struct horizon *out;
-    enum err err;
-};
-
-static void take_whole_row(void *context, const struct minute_row *row)
+static void take_rest_row(void *context, const struct minute_row *row)
 {
-    struct whole *w = context;
+    struct replica_rest *w = context;
     /* horizon_row only looks. */
     struct minute_table *in_memory = (struct minute_table *)(uintptr_t)w->table;
     if (w->err != ERR_OK || horizon_row(in_memory, row->ad_hash) != NULL)
@@ -341,26 +333,39 @@ static void take_whole_row(void *context, const struct minute_row *row)
     w->err = hll_read(&b->users, row->sketch);
 }
 
-static enum err load_whole(void *context, const struct minute_table *t, struct horizon *out)
+static enum err load_rest(void *context, const struct minute_table *t, struct horizon *out)
 {
-    struct whole *w = context;
+    struct replica_rest *w = context;
     w->table = t;
     w->out = out;
-    enum err err = each_rows_value(w->txn, w->partition, t->minute, take_whole_row, w);
+    CHECK(w->txn != NULL);
+    enum err err = each_rows_value(w->txn, w->partition, t->minute, take_rest_row, w);
     return err == ERR_OK ? w->err : err;
+}
+
+enum err replica_minutes_rest(struct replica *r, struct part *p, bool reads,
+                              struct replica_rest *out)
+{
+    *out =
+        (struct replica_rest){.store = {load_rest, out}, .partition = p->fold->options.partition};
+    return reads ? kv_begin(r->options.kv, false, &out->txn) : ERR_OK;
+}
+
+enum err replica_minutes_rest_done(struct replica_rest *rest, enum err err)
+{
+    if (rest->txn == NULL)
+        return err;
+    enum err sticky = kv_abort(&rest->txn);
+    return sticky != ERR_OK ? sticky : err;
 }
 
 enum err replica_minutes_whole(struct replica *r, struct part *p,
                                const struct announce_wanted *wanted, struct announce_messages *out)
 {
-    struct whole w = {.partition = p->fold->options.partition};
-    const struct announce_store store = {load_whole, &w};
-    if (p->fold->horizon.stored_count == 0)
-        return announce_whole(p->fold, &r->who, wanted, &store, out);
-    enum err err = kv_begin(r->options.kv, false, &w.txn);
+    struct replica_rest rest;
+    enum err err = replica_minutes_rest(r, p, p->fold->horizon.stored_count > 0, &rest);
     if (err != ERR_OK)
         return err;
-    err = announce_whole(p->fold, &r->who, wanted, &store, out);
-    enum err sticky = kv_abort(&w.txn);
-    return sticky != ERR_OK ? sticky : err;
+    err = announce_whole(p->fold, &r->who, wanted, &rest.store, out);
+    return replica_minutes_rest_done(&rest, err);
 }

@@ -40,6 +40,7 @@ struct part {
     uint64_t heard_ms;             /* last message, or when reading began */
     uint64_t pending, message_ms;  /* of the last message: how many follow it; when it was stored */
     bool caught_up;
+    uint64_t memory_bytes;                 /* last measured */
     uint32_t retired_below, cleaned_below; /* durable; redo values gone */
     uint32_t cleaning_below;               /* as cleaned_below, once this transaction is durable */
     struct want_message *want;             /* not answered yet, or NULL */
@@ -109,6 +110,20 @@ void replica_minutes_delete_redo(struct replica *r);
 #endif
 /* As redo values that are retired. */
 bool replica_minutes_delete(struct kv_txn *txn, const struct part *p);
+/* What a cut or an answer reads of the store: one transaction, begun only where it may be needed.
+ */
+struct replica_rest {
+    struct announce_store store;
+    struct kv_txn *txn;
+    uint16_t partition;
+    const struct minute_table *table; /* what is in memory */
+    struct horizon *out;
+    enum err err;
+};
+enum err WARN_UNUSED replica_minutes_rest(struct replica *r, struct part *p, bool reads,
+                                          struct replica_rest *out);
+/* `err`, or what went wrong with the transaction: what it read must not be believed then. */
+enum err WARN_UNUSED replica_minutes_rest_done(struct replica_rest *rest, enum err err);
 enum err WARN_UNUSED replica_minutes_whole(struct replica *r, struct part *p,
                                            const struct announce_wanted *wanted,
                                            struct announce_messages *out);

@@ -16,6 +16,7 @@ void replica_view(const struct replica *r, struct replica_view *out)
         out->parts_stopped += p->state == REPLICA_PART_STOPPED;
         out->keys += f->horizon.keys;
         out->rows += f->horizon.rows;
+        out->memory_bytes += p->memory_bytes;
         out->minutes_stored += f->horizon.stored_count;
         out->books.folded += f->books.folded;
         out->books.counted += f->books.counted;

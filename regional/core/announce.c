@@ -213,16 +213,24 @@ static void tell_row(struct draft *d, struct bucket *b, bool is_closed)
     b->sketch_sent = is_closed;
 }
 
-/* Rows of a minute that was told before, in order of hash: in which order they lie in memory
- * depends on when the minute was stored. */
-static void tell_again(struct draft *d, struct minute_table *t)
+static uint32_t take_due_rows(struct minute_table *t, struct bucket **out)
 {
-    struct bucket **rows = base_zalloc(t->row_count, sizeof(struct bucket *));
     uint32_t count = 0;
-    for (uint32_t r = 0; r < t->row_count; r++) {
+    for (uint32_t r = 0; t != NULL && r < t->row_count; r++) {
         if (t->rows[r].changed || !t->rows[r].sketch_sent)
-            rows[count++] = &t->rows[r];
+            out[count++] = &t->rows[r];
     }
+    return count;
+}
+
+/* Rows of a closed minute, in order of hash: in which order they lie in memory, and whether they
+ * do, depends on when the minute was stored. */
+static void tell_sorted(struct draft *d, struct minute_table *t, struct minute_table *rest)
+{
+    size_t most = (size_t)t->row_count + (rest == NULL ? 0 : rest->row_count);
+    struct bucket **rows = base_zalloc(most, sizeof(struct bucket *));
+    uint32_t count = take_due_rows(t, rows);
+    count += take_due_rows(rest, rows + count);
     if (count > 1)
         qsort(rows, count, sizeof(struct bucket *), by_hash);
     for (uint32_t r = 0; r < count; r++)
@@ -230,29 +238,52 @@ static void tell_again(struct draft *d, struct minute_table *t)
     free(rows);
 }
 
+/* The rows of a stored minute that are not in memory; nothing is changed before they are there. */
+static enum err load_rest(const struct announce_store *store, const struct minute_table *t,
+                          struct horizon *out)
+{
+    if (t->rest.rows == 0)
+        return ERR_OK;
+    enum err err = store->load(store->context, t, out);
+    return err == ERR_OK && out->rows != t->rest.rows ? ERR_KV_CORRUPT : err;
+}
+
+/* A minute that closes: all rows whose sketch was not told as it is. Those that went to the store
+ * while it was open are among them. */
+static enum err tell_closing(struct draft *d, struct minute_table *t,
+                             const struct announce_store *store)
+{
+    struct horizon rest = {0};
+    enum err err = load_rest(store, t, &rest);
+    if (err == ERR_OK)
+        tell_sorted(d, t, horizon_find(&rest, t->minute));
+    horizon_done(&rest);
+    return err;
+}
+
 /* Rows that changed; of minutes that are closed from now on, also those whose sketch was not told
  * as it is. */
-static void add_changed_rows(struct draft *d, uint32_t closed_before, uint32_t closed_now)
+static enum err add_changed_rows(struct draft *d, uint32_t closed_before, uint32_t closed_now,
+                                 const struct announce_store *store)
 {
     struct horizon *h = &d->fold->horizon;
-    for (uint32_t i = 0; i < h->count; i++) {
+    enum err err = ERR_OK;
+    for (uint32_t i = 0; i < h->count && err == ERR_OK; i++) {
         struct minute_table *t = h->tables[i];
-        bool is_closed = t->minute < closed_now;
         if (t->minute < closed_before) {
             if (t->changed)
-                tell_again(d, t);
-            t->changed = false;
-            continue;
-        }
-        if (!t->changed && !is_closed)
-            continue;
-        for (uint32_t r = 0; r < t->row_count; r++) {
-            struct bucket *b = &t->rows[r];
-            if (b->changed || (is_closed && !b->sketch_sent))
-                tell_row(d, b, is_closed);
+                tell_sorted(d, t, NULL);
+        } else if (t->minute < closed_now) {
+            err = tell_closing(d, t, store);
+        } else if (t->changed) {
+            for (uint32_t r = 0; r < t->row_count; r++) {
+                if (t->rows[r].changed)
+                    tell_row(d, &t->rows[r], false);
+            }
         }
         t->changed = false;
     }
+    return err;
 }
 
 static void add_due_names(struct draft *d)
@@ -322,13 +353,29 @@ static uint32_t begin_totals(struct fold *f)
     return f->totals_next + (rest > ANNOUNCE_CLOSING_MAX ? ANNOUNCE_CLOSING_MAX : rest);
 }
 
-void announce_partial(struct fold *f, const struct announce_identity *who, uint64_t time_ms,
-                      struct announce_messages *out)
+bool announce_reads(const struct fold *f)
+{
+    bool reads = false;
+    for (uint32_t i = f->horizon.count; i > 0 && !reads; i--) {
+        const struct minute_table *t = f->horizon.tables[i - 1];
+        if (t->minute < f->totals_next)
+            break;
+        reads = t->rest.rows > 0;
+    }
+    return reads;
+}
+
+enum err announce_partial(struct fold *f, const struct announce_identity *who, uint64_t time_ms,
+                          const struct announce_store *store, struct announce_messages *out)
 {
     struct draft d = {.fold = f, .who = who, .out = out};
     uint32_t closed_now = begin_totals(f);
     uint32_t closed_before = f->totals_next;
-    add_changed_rows(&d, closed_before, closed_now);
+    enum err err = add_changed_rows(&d, closed_before, closed_now, store);
+    if (err != ERR_OK) {
+        draft_done(&d);
+        return err;
+    }
     add_due_names(&d);
     add_totals_again(&d, closed_before);
     for (uint32_t minute = closed_before; minute < closed_now; minute++) {
@@ -344,6 +391,7 @@ void announce_partial(struct fold *f, const struct announce_identity *who, uint6
     for (uint32_t i = 0; i < f->edges.count; i++)
         f->edges.edges[i].told_missing = f->edges.edges[i].missing;
     draft_done(&d);
+    return ERR_OK;
 }
 
 /* A minute that is asked for: its rows in memory, and those that only the store holds. */
@@ -410,17 +458,13 @@ enum err announce_whole(struct fold *f, const struct announce_identity *who,
             continue;
         struct horizon rest = {0};
         struct wanted w = {.table = horizon_find(&f->horizon, minute)};
-        if (w.table != NULL && w.table->rest.rows > 0) {
-            err = store->load(store->context, w.table, &rest);
-            if (err != ERR_OK || rest.rows != w.table->rest.rows) {
-                horizon_done(&rest);
-                err = err == ERR_OK ? ERR_KV_CORRUPT : err;
-                break;
-            }
-            w.rest = horizon_find(&rest, minute);
-        }
-        add_wanted(&d, &w, minute);
+        err = w.table == NULL ? ERR_OK : load_rest(store, w.table, &rest);
+        w.rest = horizon_find(&rest, minute);
+        if (err == ERR_OK)
+            add_wanted(&d, &w, minute);
         horizon_done(&rest);
+        if (err != ERR_OK)
+            break;
     }
     if (d.total_count > 0)
         close_message(&d, true, false);

@@ -35,23 +35,29 @@ void announce_messages_done(struct announce_messages *m);
  * of 1000 ms means every second of the stream. */
 bool announce_is_due(const struct fold *f, uint64_t time_ms);
 
+/* Reads the rows of a stored minute that are not in the table, into a horizon of their own. */
+struct announce_store {
+    enum err (*load)(void *context, const struct minute_table *t, struct horizon *out);
+    void *context;
+};
+
+/* May the next partial read the store? Only where a minute went there before it was closed. */
+bool announce_reads(const struct fold *f);
+
 /* Appends the partial of what changed since the last one, in as many messages as it takes, and
  * marks it as told. f->cut is its cut. Content depends on the stream alone; only identity and cut
- * number are the replica's own. */
-void announce_partial(struct fold *f, const struct announce_identity *who, uint64_t time_ms,
-                      struct announce_messages *out);
+ * number are the replica's own (and, where minutes went to the store before they were closed, the
+ * order of rows that are told while they are open). `store` may be NULL where announce_reads says
+ * no. ERR_KV_*: the fold is unusable; load it again. */
+enum err WARN_UNUSED announce_partial(struct fold *f, const struct announce_identity *who,
+                                      uint64_t time_ms, const struct announce_store *store,
+                                      struct announce_messages *out);
 
 /* What the globe asks for. */
 struct announce_wanted {
     const uint32_t *minutes;
     const uint64_t *names;
     uint32_t minute_count, name_count;
-};
-
-/* Reads the rows of a stored minute that are not in the table, into a horizon of their own. */
-struct announce_store {
-    enum err (*load)(void *context, const struct minute_table *t, struct horizon *out);
-    void *context;
 };
 
 /* Appends the answer to a want, from the tables as they are and the store beneath them; changes

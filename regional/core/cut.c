@@ -84,25 +84,55 @@ static void retire(struct fold *f)
     f->retired_below = below;
 }
 
+static bool move(struct fold *f, struct minute_table *t, struct cut *out)
+{
+    if (t->stored && t->redo_cut <= t->stored_cut) {
+        horizon_page_out(&f->horizon, t); /* read back, and nothing came of it */
+        return false;
+    }
+    minute_move_make(&out->moves[out->move_count++], f, t);
+    return true;
+}
+
 /* Whole minutes go: what does not fit this cut goes with the next. */
 static void move_closed(struct fold *f, struct cut *out)
 {
     size_t bytes = 0;
     for (uint32_t i = 0; i < f->horizon.count && bytes < CUT_MOVE_BYTES; i++) {
         struct minute_table *t = f->horizon.tables[i];
-        if (out->move_count == CUT_MOVES || !minute_move_is_due(f, t))
-            continue;
-        if (t->stored && t->redo_cut <= t->stored_cut) {
-            horizon_page_out(&f->horizon, t); /* read back, and nothing came of it */
-            continue;
+        if (out->move_count == CUT_MOVES)
+            return;
+        if (minute_move_is_due(f, t) && move(f, t, out)) {
+            const struct minute_move *m = &out->moves[out->move_count - 1];
+            bytes += m->keys.length + m->bytes.length;
         }
-        struct minute_move *m = &out->moves[out->move_count++];
-        minute_move_make(m, f, t);
-        bytes += m->keys.length + m->bytes.length;
     }
 }
 
-void cut_make(struct fold *f, const struct cut_request *request, struct cut *out)
+/* Over the bound: the largest first, open or closed, until the rest is below it. No count depends
+ * on it; nothing waits for it either, so a flood slows the fold down and never stops it. */
+static void move_largest(struct fold *f, struct cut *out)
+{
+    out->memory_bytes = horizon_bytes(&f->horizon) + ad_names_bytes(&f->names);
+    uint64_t left = out->memory_bytes;
+    for (uint32_t i = 0; i < out->move_count; i++)
+        left -= base_min_u64(left, out->moves[i].keys.length + out->moves[i].bytes.length);
+    while (out->move_count < CUT_MOVES && left > f->options.memory_bytes) {
+        struct minute_table *largest = NULL;
+        for (uint32_t i = 0; i < f->horizon.count; i++) {
+            struct minute_table *t = f->horizon.tables[i];
+            if (minute_move_may(t) &&
+                (largest == NULL || minute_move_weight(t) > minute_move_weight(largest)))
+                largest = t;
+        }
+        if (largest == NULL)
+            return;
+        left -= base_min_u64(left, minute_move_weight(largest));
+        (void)move(f, largest, out);
+    }
+}
+
+enum err cut_make(struct fold *f, const struct cut_request *request, struct cut *out)
 {
     CHECK(f->books.folded == f->books.counted + f->books.duplicate + f->books.carried);
     CHECK(f->cut < UINT64_MAX);
@@ -112,9 +142,14 @@ void cut_make(struct fold *f, const struct cut_request *request, struct cut *out
     put_names(f, out);
     if (request->by_stream) {
         if (announce_is_due(f, request->time_ms)) {
-            announce_partial(f, &request->who, request->time_ms, &out->partials);
+            enum err err = announce_partial(f, &request->who, request->time_ms, request->store,
+                                            &out->partials);
+            if (err != ERR_OK)
+                return err;
             retire(f);
             move_closed(f, out);
+            if (f->options.memory_bytes > 0)
+                move_largest(f, out);
         }
         edge_book_forget(&f->edges, f->stream_ms, f->watermark_ms);
         f->cut_second = request->time_ms / 1000;
@@ -126,4 +161,5 @@ void cut_make(struct fold *f, const struct cut_request *request, struct cut *out
     struct cut_put *put = add_put(out, CUT_TABLE_STATE, key, sizeof(key));
     fold_state_write(&put->value, f, &request->position);
     edge_book_cut(&f->edges);
+    return ERR_OK;
 }

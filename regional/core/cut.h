@@ -39,18 +39,21 @@ struct cut {
     uint32_t retired_below;            /* redo values of minutes below may go */
     struct minute_move moves[CUT_MOVES];
     uint32_t move_count;
+    uint64_t memory_bytes; /* that tables and names took; 0: not measured in this cut */
 };
 
 struct cut_request {
     struct announce_identity who;
-    struct fold_position position; /* of the last message folded */
-    uint64_t time_ms;              /* of the message before which the cut is made */
+    struct fold_position position;      /* of the last message folded */
+    const struct announce_store *store; /* may be NULL where announce_reads says no */
+    uint64_t time_ms;                   /* of the message before which the cut is made */
     /* False: the process ends. State only: the next cut and partial come where the stream wants
      * them, as if this one had not been. */
     bool by_stream;
 };
 
-void cut_make(struct fold *f, const struct cut_request *request, struct cut *out);
+/* ERR_KV_*: of the store; fold and cut are unusable, load again. */
+enum err WARN_UNUSED cut_make(struct fold *f, const struct cut_request *request, struct cut *out);
 void cut_done(struct cut *c);
 
 /* Key of a partition's state. */

@@ -23,6 +23,9 @@ struct fold_options {
     /* Closed minutes go to the store when nothing was new in them for so long, by stream time; 0:
      * all of the horizon stays in memory. No count depends on it, and no partial. */
     uint32_t settle_ms;
+    /* When tables and names take more memory than this, the largest minutes go to the store, open
+     * or closed; 0: no bound. Measured after each partial. */
+    uint64_t memory_bytes;
 };
 
 struct fold_message {

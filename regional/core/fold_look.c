@@ -161,7 +161,7 @@ static void take_row(void *context, const struct minute_row *row)
         return;
     }
     found->err = horizon_page_row(&found->fold->horizon, found->table, row);
-    /* Told again with a restart's rewound totals: then its sketch is, too. */
+    /* It went to the store while its minute was open: its sketch is still to be told. */
     if (found->err == ERR_OK && found->table->minute >= f->totals_next)
         horizon_row(found->table, row->ad_hash)->sketch_sent = false;
 }

@@ -11,14 +11,23 @@ static bool has_passed(const struct fold *f, uint64_t since_ms, uint64_t ms)
     return f->stream_ms < since_ms || f->stream_ms - since_ms >= ms;
 }
 
+bool minute_move_may(const struct minute_table *t)
+{
+    if (t->moving || t->changed || t->touched_count > 0)
+        return false;
+    return t->row_count > 0 || dedupe_count(&t->keys) > 0;
+}
+
+uint64_t minute_move_weight(const struct minute_table *t)
+{
+    uint64_t bytes = t->keys.bytes + (uint64_t)t->row_capacity * sizeof(*t->rows);
+    return bytes + ((uint64_t)t->slot_capacity + t->touched_capacity) * sizeof(uint32_t);
+}
+
 bool minute_move_is_due(const struct fold *f, const struct minute_table *t)
 {
     const uint64_t settle_ms = f->options.settle_ms;
-    if (settle_ms == 0 || t->minute >= f->totals_next || t->moving)
-        return false;
-    if (t->changed || t->total_due || t->touched_count > 0)
-        return false;
-    if (t->stored && t->row_count == 0 && dedupe_count(&t->keys) == 0)
+    if (settle_ms == 0 || t->minute >= f->totals_next || t->total_due || !minute_move_may(t))
         return false;
     return has_passed(f, t->redo_ms, settle_ms) ||
            has_passed(f, t->fresh_ms, settle_ms * MINUTE_MOVE_PATIENCE);

@@ -20,6 +20,10 @@ struct minute_move {
     struct buf bytes; /* what rows point into */
 };
 
+/* May it move at all: told as it is, with something in memory? Open minutes may. */
+bool minute_move_may(const struct minute_table *t);
+/* Memory that it holds, about. */
+uint64_t minute_move_weight(const struct minute_table *t);
 /* Is the minute closed and told, unchanged since, with something in memory, and settled? */
 bool minute_move_is_due(const struct fold *f, const struct minute_table *t);
 /* Copies the table, at cut f->cut; into zeroes. The table stays as it is until the copy is durable.

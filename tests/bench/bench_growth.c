@@ -108,7 +108,7 @@ static uint64_t cut_one(struct fold *f, uint64_t time_ms)
     struct cut_request request = {
         .who = {.replica = "r1", .store_id = 7}, .time_ms = time_ms, .by_stream = true};
     uint64_t bytes = 0;
-    cut_make(f, &request, &cut);
+    CHECK(cut_make(f, &request, &cut) == ERR_OK);
     for (uint32_t i = 0; i < cut.put_count; i++)
         bytes += cut.puts[i].value.length;
     cut_done(&cut);

@@ -78,7 +78,7 @@ static void cut_one(struct bench *b, struct fold *f, uint64_t time_ms)
     struct cut cut = {0};
     struct cut_request request = {
         .who = {.replica = "r1", .store_id = 7}, .time_ms = time_ms, .by_stream = true};
-    cut_make(f, &request, &cut);
+    CHECK(cut_make(f, &request, &cut) == ERR_OK);
     take_messages(&cut, &b->told, &b->result);
 }
 

@@ -111,7 +111,7 @@ static struct sim_plan story(uint32_t which)
                          .again = 300,
                          .late = 200,
                          .late_ms = 130000,
-                         .closed = 1,
+                         .closed = 1 + 2 * which,
                          .settle_ms = 1,
                          .value_items = 2,
                          .lost_answers = 100,

@@ -248,7 +248,7 @@ static void draw_small_spools(struct sim_plan *p)
 static void draw_closed(struct sim_plan *p)
 {
     struct rng r = {p->seed * 0xD1342543DE82EF95ULL + 5};
-    p->closed = PICK(&r, 0, 1, 1, 1, 2);
+    p->closed = PICK(&r, 0, 1, 1, 2, 3);
     p->settle_ms = PICK(&r, 1, 5000, 30000, 60000);
     p->value_items = PICK(&r, 1, 2, 3, 10, 1000);
 }
@@ -320,7 +320,7 @@ void sim_plan_draw(struct sim_plan *p, uint64_t seed)
     X(batch, 1, 8) \
     X(burst, 1, 1000) \
     X(quiet_ms, 0, 6000000) \
-    X(closed, 0, 2) \
+    X(closed, 0, 3) \
     X(settle_ms, 1, 6000000) \
     X(value_items, 1, 4000) \
     X(again, 0, 1000) \

@@ -82,8 +82,8 @@ struct sim_plan {
      * missing. */
     uint32_t spool_bytes, archivers, silent_ms;
     uint32_t ads, users, clicks, pace_ms, batch, burst, quiet_ms;
-    /* Closed minutes: 0 in memory, 1 in the store, 2 in the store at every other replica; in values
-     * of so many keys or rows. */
+    /* Closed minutes: 0 in memory, 1 in the store, 2 in the store at every other replica, 3 in the
+     * store, and open ones as well: there is no memory; in values of so many keys or rows. */
     uint32_t closed, settle_ms, value_items;
     uint32_t again, late, late_ms, lost_answers; /* chances in 1000, and how late at most */
     uint32_t chaos_ms;

@@ -42,7 +42,8 @@ static void on_note(void *context, const struct replica_note *note)
 static bool stores_closed(const struct sim_replica *r)
 {
     const struct sim_plan *plan = &r->process.world->plan;
-    return plan->closed == 1 || (plan->closed == 2 && r->process.index / plan->regions % 2 == 0);
+    return plan->closed % 2 == 1 ||
+           (plan->closed == 2 && r->process.index / plan->regions % 2 == 0);
 }
 
 void sim_region_open(struct sim_replica *r)
@@ -57,6 +58,7 @@ void sim_region_open(struct sim_replica *r)
                                       .horizon_minutes = w->plan.horizon_minutes,
                                       .partial_interval_ms = w->plan.interval_ms,
                                       .settle_ms = stores_closed(r) ? w->plan.settle_ms : 0,
+                                      .memory_bytes = w->plan.closed == 3,
                                       .sizes = {w->plan.value_items, w->plan.value_items},
                                       .kv = r->process.kv,
                                       .bus = r->process.buses[0],

@@ -29,6 +29,7 @@ struct node {
     unsigned notes[8];
     uint32_t horizon_minutes;
     uint32_t settle_ms; /* closed minutes go to the store */
+    uint64_t memory_bytes;
     struct minute_sizes sizes;
 };
 
@@ -70,6 +71,7 @@ MAYBE_UNUSED static enum err node_start(struct world *w, struct node *n)
                                 .horizon_minutes = n->horizon_minutes ? n->horizon_minutes : 60,
                                 .partial_interval_ms = 1000,
                                 .settle_ms = n->settle_ms,
+                                .memory_bytes = n->memory_bytes,
                                 .sizes = n->sizes,
                                 .kv = n->kv,
                                 .clock = &w->clock.port,

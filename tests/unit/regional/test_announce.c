@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "regional/core/announce.h"
 
+#include "regional/core/horizon_page.h"
+
 #include "unit/regional/region_given.h"
 
 #define T GIVEN_START_MS
@@ -24,7 +26,7 @@ static void announced(struct fold *f, uint64_t time_ms, struct partial *out)
     struct announce_identity who = given_identity();
     struct announce_messages m = {0};
     f->cut++;
-    announce_partial(f, &who, time_ms, &m);
+    cr_assert_eq(announce_partial(f, &who, time_ms, NULL, &m), ERR_OK);
     cr_assert_eq(m.count, 1);
     cr_assert_eq(partial_read(out, buf_span(&m.items[0])), ERR_OK);
     announce_messages_done(&m);
@@ -226,7 +228,7 @@ Test(announce, a_large_partial_is_split_and_its_totals_come_last)
     uint64_t rows = 0, names = 0, digest = 0;
 
     f->cut++;
-    announce_partial(f, &who, T, &m);
+    cr_assert_eq(announce_partial(f, &who, T, NULL, &m), ERR_OK);
 
     cr_assert_gt(m.count, 2);
     for (uint32_t i = 0; i < m.count; i++) {
@@ -318,7 +320,7 @@ Test(announce, an_edge_that_is_back_is_named_until_the_totals_speak_for_it)
     e->told_missing = true; /* by the partial before; it is not missing any more */
 
     f->cut++;
-    announce_partial(f, &who, T, &m);
+    cr_assert_eq(announce_partial(f, &who, T, NULL, &m), ERR_OK);
 
     for (uint32_t i = 0; i < m.count; i++) {
         struct partial p;
@@ -370,4 +372,75 @@ Test(announce, a_minute_that_late_clicks_changed_is_told_at_once_not_in_its_turn
         partial_done(&p);
     }
     fold_free(f);
+}
+
+/* --- a minute that went to the store while it was open --- */
+
+static enum err load_nothing(void *context, const struct minute_table *t, struct horizon *out)
+{
+    (void)t, (void)out;
+    return *(enum err *)context;
+}
+
+static enum err load_row(void *context, const struct minute_table *t, struct horizon *out)
+{
+    struct bucket *b =
+        horizon_add_row(out, horizon_open(out, t->minute), hash_ad(span_of_text(given_ad(1))));
+    b->counted = *(uint64_t *)context;
+    return ERR_OK;
+}
+
+static struct minute_table *given_away(struct fold *f, const struct minute_head *head)
+{
+    struct minute_table *t = horizon_page_head(&f->horizon, head);
+    f->totals_begun = true;
+    f->totals_first = f->totals_next = GIVEN_MINUTE;
+    f->watermark_ms = GIVEN_START_MS + MINUTE_MS + f->options.lateness_ms;
+    f->cut = 1;
+    return t;
+}
+
+Test(announce, a_minute_that_closes_in_the_store_tells_its_rows)
+{
+    struct fold *f = given_fold();
+    struct announce_identity who = given_identity();
+    struct announce_messages m = {0};
+    struct partial p;
+    uint64_t counted = 7;
+    const struct announce_store store = {load_row, &counted};
+    given_away(f, &(struct minute_head){.total = {GIVEN_MINUTE, 1, 7, 0, 99}});
+    cr_assert(announce_reads(f));
+
+    cr_assert_eq(announce_partial(f, &who, GIVEN_START_MS, &store, &m), ERR_OK);
+
+    cr_assert_eq(partial_read(&p, buf_span(&m.items[0])), ERR_OK);
+    cr_assert_eq(p.row_count, 1);
+    cr_assert_eq(p.rows[0].counted, 7);
+    cr_assert_eq(p.totals[0].digest, 99);
+    cr_assert_not(announce_reads(f), "told");
+    partial_done(&p);
+    announce_messages_done(&m);
+    fold_free(f);
+}
+
+Test(announce, what_the_store_does_not_give_is_not_told)
+{
+    enum err errors[] = {ERR_KV_IO, ERR_OK};
+    for (unsigned i = 0; i < countof(errors); i++) {
+        struct fold *f = given_fold();
+        struct announce_identity who = given_identity();
+        struct announce_messages m = {0};
+        const struct announce_store store = {load_nothing, &errors[i]};
+        const uint32_t minutes[] = {GIVEN_MINUTE};
+        const struct announce_wanted wanted = {.minutes = minutes, .minute_count = 1};
+        enum err expected = errors[i] == ERR_OK ? ERR_KV_CORRUPT : errors[i];
+        given_away(f, &(struct minute_head){.total = {GIVEN_MINUTE, 1, 7, 0, 99}});
+
+        cr_assert_eq(announce_partial(f, &who, GIVEN_START_MS, &store, &m), expected);
+        cr_assert_eq(f->totals_next, GIVEN_MINUTE);
+        f->totals_next++;
+        cr_assert_eq(announce_whole(f, &who, &wanted, &store, &m), expected);
+        announce_messages_done(&m);
+        fold_free(f);
+    }
 }

@@ -17,7 +17,7 @@ static void announced(struct fold *f, uint64_t time_ms)
     who = given_identity();
     announce_messages_done(&m);
     f->cut++;
-    announce_partial(f, &who, time_ms, &m);
+    cr_assert_eq(announce_partial(f, &who, time_ms, NULL, &m), ERR_OK);
 }
 
 static void read_nth(uint32_t n, struct partial *out)

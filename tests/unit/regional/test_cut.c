@@ -19,7 +19,7 @@ static void cut(struct fold *f, uint64_t time_ms, bool by_stream, struct cut *ou
 {
     struct cut_request request = {
         .who = given_identity(), .position = {4, 5}, .time_ms = time_ms, .by_stream = by_stream};
-    cut_make(f, &request, out);
+    cr_assert_eq(cut_make(f, &request, out), ERR_OK);
 }
 
 Test(cut, it_holds_one_redo_value_a_minute_the_state_and_the_partial)

@@ -124,3 +124,47 @@ Test(minute_move, a_table_leaves_memory_unless_something_came)
     minute_move_done(&m);
     fold_free(f);
 }
+
+static void cut(struct fold *f, struct cut *out)
+{
+    struct cut_request request = {
+        .who = given_identity(), .position = {4, 5}, .time_ms = f->stream_ms, .by_stream = true};
+    cr_assert_eq(cut_make(f, &request, out), ERR_OK);
+}
+
+Test(minute_move, without_memory_open_minutes_move_the_largest_first)
+{
+    struct fold *f = given_fold();
+    struct cut c = {0};
+    for (uint32_t minute = GIVEN_MINUTE; minute < GIVEN_MINUTE + 6; minute++) {
+        struct minute_table *t = horizon_open(&f->horizon, minute);
+        for (uint64_t i = 0; i < 100u << (minute - GIVEN_MINUTE); i++) {
+            uint8_t key[HASH_CLICK_BYTES] = {(uint8_t)i, (uint8_t)(i >> 8), 1};
+            f->horizon.keys += dedupe_add(&t->keys, key);
+        }
+    }
+    f->stream_ms = GIVEN_START_MS;
+    f->options.memory_bytes = horizon_bytes(&f->horizon) - 10;
+
+    cut(f, &c);
+
+    cr_assert_eq(c.move_count, 1);
+    cr_assert_eq(c.moves[0].head.total.minute, GIVEN_MINUTE + 5);
+    cr_assert_gt(c.memory_bytes, f->options.memory_bytes);
+    cut_done(&c);
+    horizon_find(&f->horizon, GIVEN_MINUTE + 5)->moving = false;
+    f->options.memory_bytes = 1;
+    f->partial_ms = 0;
+    cut(f, &c);
+    cr_assert_eq(c.move_count, CUT_MOVES, "the rest with the next cut");
+    cut_done(&c);
+    f->partial_ms = 0;
+    cut(f, &c);
+    cr_assert_eq(c.move_count, 2);
+    cut_done(&c);
+    f->partial_ms = 0;
+    cut(f, &c);
+    cr_assert_eq(c.move_count, 0, "all are on their way");
+    cut_done(&c);
+    fold_free(f);
+}

@@ -6,7 +6,7 @@
 static void cut(struct fold *f, uint64_t time_ms, struct cut *out)
 {
     struct cut_request request = {.who = given_identity(), .time_ms = time_ms, .by_stream = true};
-    cut_make(f, &request, out);
+    cr_assert_eq(cut_make(f, &request, out), ERR_OK);
 }
 
 /* Loads a fold from all the puts of some cuts. */

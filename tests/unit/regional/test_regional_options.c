@@ -81,6 +81,9 @@ Test(regional_options, what_is_wrong_is_named)
     expect_refused_with("behind_ms: 3600001\n", "behind_ms");
     expect_refused_with("settle_ms: 3600001\n", "settle_ms");
     expect_refused_with("closed_minutes: disk\n", "closed_minutes");
+    expect_refused_with("memory_mib: 63\n", "memory_mib");
+    expect_refused_with("partitions_total: 1024\nmemory_mib: 4095\n", "at least 4096");
+    expect_refused_with("memory_mib: 4000000000\n", "this machine has");
 }
 
 Test(regional_options, a_password_that_others_may_read_is_refused)

@@ -18,7 +18,7 @@ static void take_partials(struct fold *f, uint64_t time_ms)
 {
     struct cut cut = {0};
     struct cut_request request = {.who = given_identity(), .time_ms = time_ms, .by_stream = true};
-    cut_make(f, &request, &cut);
+    cr_assert_eq(cut_make(f, &request, &cut), ERR_OK);
     for (uint32_t i = 0; i < cut.partials.count; i++) {
         struct partial p = {0};
         cr_assert_eq(partial_read(&p, buf_span(&cut.partials.items[i])), ERR_OK);
