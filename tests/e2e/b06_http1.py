@@ -314,7 +314,14 @@ def globe_too(cluster):
     answer = connection.getresponse()
     text = answer.read().decode()
     expect(answer.status == 200 and json.loads(text)["ad_id"] == AD, f"globe: {answer.status} {text[:200]}")
+    connection.request("GET", f"/v1/stream?ad_id={AD}&minutes=10")
+    answer = connection.getresponse()
+    expect(answer.status == 200 and answer.chunked, f"stream: {answer.status} {answer.headers}")
+    lines = iter(answer.readline, b"")
+    event = next(line for line in lines if line.startswith(b"data:"))
+    expect(json.loads(event[5:])["ads"][0]["ad_id"] == AD, f"stream: {event[:200]}")
     connection.close()
+    step("the globe answers by HTTP/1.1, and streams")
 
 
 def test():
