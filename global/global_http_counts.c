@@ -35,11 +35,6 @@ bool global_http_parse(struct global_http_visit *v, enum query_route route, stru
     return laid || refuse_query(v, &fault);
 }
 
-bool global_http_may_read(const void *context, struct span ad_id)
-{
-    return token_may_read(context, ad_id);
-}
-
 /* The line of one ad, or of none. */
 static void put_read(struct global_http_visit *v, const struct query *q, struct span ad,
                      struct buf *out)
@@ -221,7 +216,6 @@ void global_http_on_top(struct global_http_visit *v)
     struct query query;
     struct stats_json_top top;
     struct stats_json_answer found;
-    const struct global_reader_asker asker = {global_http_may_read, v->token};
     if (!global_http_parse(v, QUERY_TOP, &query) || !note_read(v, &query))
         return;
     if (query.consistency == QUERY_FINAL) {
@@ -229,7 +223,7 @@ void global_http_on_top(struct global_http_visit *v)
         return;
     }
     bool all = v->token == NULL || v->token->all_ads;
-    enum err err = global_reader_top(v->w->reader, &query, all ? NULL : &asker, &top, &found);
+    enum err err = global_reader_top(v->w->reader, &query, all ? NULL : v->token, &top, &found);
     if (err != ERR_OK) {
         global_http_fail(v, err);
         return;

@@ -69,8 +69,6 @@ void global_http_refuse_with(struct global_http_visit *v, unsigned status, const
 bool global_http_parse(struct global_http_visit *v, enum query_route route, struct query *out);
 /* The store could not be read: a 503. */
 void global_http_fail(struct global_http_visit *v, enum err err);
-/* context: a token. */
-bool global_http_may_read(const void *context, struct span ad_id);
 
 /* global_http_counts.c: the routes that tell counts. */
 void global_http_on_stats(struct global_http_visit *v);

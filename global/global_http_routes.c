@@ -24,11 +24,10 @@ static void on_watermarks(struct global_http_visit *v)
 static void on_ads(struct global_http_visit *v)
 {
     struct query query;
-    const struct global_reader_asker asker = {global_http_may_read, v->token};
     if (!global_http_parse(v, QUERY_ADS, &query))
         return;
     bool all = v->token == NULL || v->token->all_ads;
-    enum err err = global_reader_ads(v->w->reader, &query, all ? NULL : &asker, &v->w->body);
+    enum err err = global_reader_ads(v->w->reader, &query, all ? NULL : v->token, &v->w->body);
     v->tagged_bytes = v->w->body.length;
     if (err == ERR_OK)
         global_http_answer(v);

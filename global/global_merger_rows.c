@@ -21,7 +21,7 @@ static enum err take_names(struct merger_message *message)
         struct leaf_key key = leaf_key_name(name->ad_hash);
         /* The name proves itself by its hash: no seal. */
         if (!kv_get(m->txn, LEAF_TABLE_NAME, leaf_key_span(&key), &known)) {
-            kv_put(m->txn, LEAF_TABLE_NAME, leaf_key_span(&key), name->ad_id);
+            merger_store_put_name(m, name->ad_hash, name->ad_id);
         } else if (!span_equal(known, name->ad_id)) {
             m->view.collisions++;
             continue;

@@ -112,6 +112,8 @@ void merger_retire_bite(struct merger *m);
 enum err WARN_UNUSED merger_store_load(struct merger *m);
 void merger_store_forget(struct merger *m);
 struct standing_partition *merger_store_partition(struct merger_river *river, uint16_t partition);
+/* Into NAME and BY_NAME. */
+void merger_store_put_name(struct merger *m, uint64_t ad_hash, struct span ad_id);
 void merger_store_put(struct merger *m, enum leaf_table table, struct leaf_key key,
                       struct buf *value);
 /* False if absent; ERR_KV_CORRUPT in *err if its checksum does not match. Valid until the next put.

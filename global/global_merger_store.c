@@ -219,6 +219,39 @@ static enum err load_wants(struct merger *m)
     return ERR_OK;
 }
 
+void merger_store_put_name(struct merger *m, uint64_t ad_hash, struct span ad_id)
+{
+    struct leaf_key key = leaf_key_name(ad_hash);
+    kv_put(m->txn, LEAF_TABLE_NAME, leaf_key_span(&key), ad_id);
+    if (ad_id.length > 0) /* keys are not empty; nor are ids that an edge lets in */
+        kv_put(m->txn, LEAF_TABLE_BY_NAME, ad_id, leaf_key_span(&key));
+}
+
+/* Stores that were written before there was BY_NAME get it at once, and whole. */
+static enum err load_names(struct merger *m)
+{
+    static const uint8_t first;
+    struct span key = span_of(&first, 1);
+    struct span name;
+    struct leaf_key at;
+    if (kv_seek(m->txn, LEAF_TABLE_BY_NAME, key, &key, &name))
+        return ERR_OK;
+    key = span_of(&first, 1);
+    for (; kv_seek(m->txn, LEAF_TABLE_NAME, key, &key, &name); key = key_behind(key, &at)) {
+        uint8_t copy[LIMIT_ID_BYTES]; /* a put takes the span away */
+        if (key.length != 8 || name.length > sizeof(copy))
+            return ERR_KV_CORRUPT;
+        uint64_t ad_hash = bytes_load_u64(key.data);
+        memcpy(copy, name.data, name.length);
+        size_t length = name.length;
+        at = leaf_key_name(ad_hash);
+        key = leaf_key_span(&at);
+        if (length > 0)
+            kv_put(m->txn, LEAF_TABLE_BY_NAME, span_of(copy, length), key);
+    }
+    return ERR_OK;
+}
+
 enum err merger_store_load(struct merger *m)
 {
     CHECK(m->txn == NULL);
@@ -235,6 +268,8 @@ enum err merger_store_load(struct merger *m)
         err = load_partitions(m);
     if (err == ERR_OK)
         err = load_wants(m);
+    if (err == ERR_OK)
+        err = load_names(m);
     if (err == ERR_OK)
         err = merger_retire_load(m);
     if (err == ERR_OK)

@@ -10,6 +10,7 @@
 #include "common/base/limits.h"
 #include "global/core/query_span.h"
 #include "global/core/standing.h"
+#include "global/core/token_book.h"
 #include "proto/stats_json.h"
 
 struct global_reader_options {
@@ -49,23 +50,19 @@ uint64_t global_reader_kept_from_s(const struct global_reader *r);
 enum err WARN_UNUSED global_reader_watermarks(struct global_reader *r,
                                               struct stats_json_answer *out);
 
-/* Which ads the asker may see; NULL: all. */
-struct global_reader_asker {
-    bool (*may_read)(const void *context, struct span ad_id);
-    const void *context;
-};
+/* asker: whose ads alone are looked at, so that neither the answer nor its time tells anything of
+ * others; NULL: all ads. */
 
 /* The q->limit ads with the most clicks in [start, end), exact; those with as many by their hash.
  * *out and *out_top are borrowed from r until its next call. */
 enum err WARN_UNUSED global_reader_top(struct global_reader *r, const struct query *q,
-                                       const struct global_reader_asker *asker,
-                                       struct stats_json_top *out_top,
+                                       const struct token *asker, struct stats_json_top *out_top,
                                        struct stats_json_answer *out);
 
 /* Appends {"ads":[{"ad_id","first_seen","last_seen"}],"next"}: at most q->limit ads in the order of
- * their hashes. */
+ * their names (bytewise). */
 enum err WARN_UNUSED global_reader_ads(struct global_reader *r, const struct query *q,
-                                       const struct global_reader_asker *asker, struct buf *out);
+                                       const struct token *asker, struct buf *out);
 
 /* Appends {"as_of","unexplained","totals","lines":[...]}: the books of each partition of each
  * region as its freshest replica last said them. */

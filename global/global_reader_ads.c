@@ -32,11 +32,6 @@ static enum err end_walk(struct walk *w, enum err err)
     return w->reader->txn == NULL ? err : global_reader_end(w->reader, err);
 }
 
-static bool may_read(const struct global_reader_asker *asker, struct span ad_id)
-{
-    return asker == NULL || asker->may_read(asker->context, ad_id);
-}
-
 static enum err add_page(const struct query *q, uint32_t hour, struct span value, uint64_t *sum)
 {
     struct span body;
@@ -72,8 +67,7 @@ static bool is_before(const struct stats_json_top_ad *a, const struct stats_json
 }
 
 /* Keeps the best q->limit, in order. */
-static void offer(struct global_reader *r, const struct query *q,
-                  const struct global_reader_asker *asker, uint64_t ad_hash, uint64_t clicks,
+static void offer(struct global_reader *r, const struct query *q, uint64_t ad_hash, uint64_t clicks,
                   size_t *count)
 {
     struct stats_json_top_ad ad = {.ad_hash = ad_hash, .click_count = clicks};
@@ -87,9 +81,6 @@ static void offer(struct global_reader *r, const struct query *q,
         memcpy(ad.ad_id, name.data, name.length);
         ad.ad_id_length = (uint8_t)name.length;
     }
-    /* An ad whose name is not known yet is nobody's in particular. */
-    if (asker != NULL && (!ad.has_name || !may_read(asker, span_of(ad.ad_id, ad.ad_id_length))))
-        return;
     size_t at = *count < q->limit ? (*count)++ : q->limit - 1;
     while (at > 0 && is_before(&ad, &r->top[at - 1])) {
         r->top[at] = r->top[at - 1];
@@ -98,17 +89,18 @@ static void offer(struct global_reader *r, const struct query *q,
     r->top[at] = ad;
 }
 
-static enum err walk_counts(struct walk *w, const struct query *q,
-                            const struct global_reader_asker *asker, bool by_hours, size_t *count)
+/* The counts of the ads in [from, to], by their hashes. */
+static enum err walk_counts(struct walk *w, const struct query *q, bool by_hours, uint64_t from,
+                            uint64_t to, size_t *count)
 {
     const enum leaf_table table = by_hours ? LEAF_TABLE_ROLLUP : LEAF_TABLE_PAGE;
     const uint32_t minutes = by_hours ? RETIRE_DAY_MINUTES : PAGE_MINUTES; /* of a value */
     const uint32_t first = q->start_minute / minutes;
     const uint32_t last = (q->end_minute - 1) / minutes;
-    struct leaf_key at = leaf_key_page(0, first);
+    struct leaf_key at = leaf_key_page(from, first);
     struct span key;
     struct span value;
-    uint64_t current = 0;
+    uint64_t current = from;
     uint64_t sum = 0;
     enum err err = ERR_OK;
     while (err == ERR_OK && kv_seek(w->reader->txn, table, leaf_key_span(&at), &key, &value)) {
@@ -116,8 +108,10 @@ static enum err walk_counts(struct walk *w, const struct query *q,
         uint32_t found;
         if (!leaf_page_of_key(key, &ad_hash, &found))
             return ERR_KV_CORRUPT;
+        if (ad_hash > to)
+            break;
         if (ad_hash != current) {
-            offer(w->reader, q, asker, current, sum, count);
+            offer(w->reader, q, current, sum, count);
             current = ad_hash;
             sum = 0;
         }
@@ -127,7 +121,7 @@ static enum err walk_counts(struct walk *w, const struct query *q,
             at = leaf_key_page(ad_hash, first);
         else if (found < last)
             at = leaf_key_page(ad_hash, found + 1);
-        else if (ad_hash < UINT64_MAX)
+        else if (ad_hash < to)
             at = leaf_key_page(ad_hash + 1, first);
         else
             break;
@@ -135,8 +129,26 @@ static enum err walk_counts(struct walk *w, const struct query *q,
             err = step(w);
     }
     if (err == ERR_OK)
-        offer(w->reader, q, asker, current, sum, count);
+        offer(w->reader, q, current, sum, count);
     return err;
+}
+
+/* The counts of the asker's ads alone. One whose name is not known yet is nobody's in particular.
+ */
+static enum err walk_own(struct walk *w, const struct query *q, const struct token *asker,
+                         bool by_hours, size_t *count)
+{
+    struct global_reader_names names;
+    enum err err;
+    global_reader_names_begin(&names, asker, (struct span){0}, (struct span){0});
+    while ((err = global_reader_names_next(w->reader, &names)) == ERR_OK) {
+        err = walk_counts(w, q, by_hours, names.ad_hash, names.ad_hash, count);
+        if (err == ERR_OK)
+            err = step(w);
+        if (err != ERR_OK)
+            return err;
+    }
+    return err == ERR_NOT_FOUND ? ERR_OK : err;
 }
 
 /* Whether each minute of the range is complete in one partition. */
@@ -181,7 +193,7 @@ static enum err judge(struct walk *w, const struct query *q, bool *out)
 }
 
 enum err global_reader_top(struct global_reader *r, const struct query *q,
-                           const struct global_reader_asker *asker, struct stats_json_top *out_top,
+                           const struct token *asker, struct stats_json_top *out_top,
                            struct stats_json_answer *out)
 {
     struct walk w = {.reader = r};
@@ -202,7 +214,8 @@ enum err global_reader_top(struct global_reader *r, const struct query *q,
     if (err == ERR_OK)
         err = judge(&w, q, &top.complete);
     if (err == ERR_OK)
-        err = walk_counts(&w, q, asker, by_hours, &top.ad_count);
+        err = asker == NULL ? walk_counts(&w, q, by_hours, 0, UINT64_MAX, &top.ad_count)
+                            : walk_own(&w, q, asker, by_hours, &top.ad_count);
     err = end_walk(&w, err);
     if (err != ERR_OK)
         return err;
@@ -271,74 +284,70 @@ static enum err seen(struct global_reader *r, uint64_t ad_hash, uint32_t *out_fi
     return page_ends(r, ad_hash, low * ROLLUP_HOURS + rollup_last(&hours), &other, out_last);
 }
 
-static enum err walk_names(struct walk *w, const struct query *q,
-                           const struct global_reader_asker *asker, struct buf *out,
-                           uint64_t *out_last, bool *out_more)
+/* Of a page: its last name stays in *names. *out_more: there is another one behind it. */
+static enum err walk_names(struct walk *w, const struct query *q, struct global_reader_names *names,
+                           struct buf *out, bool *out_more)
 {
     struct global_reader *r = w->reader;
-    uint64_t ad_hash = q->cursor + (q->has_cursor ? 1 : 0);
+    struct global_reader_names next = *names;
     uint32_t count = 0;
-    enum err err = ERR_OK;
-    struct span key;
-    struct span name;
+    enum err err;
     *out_more = false;
-    if (q->has_cursor && q->cursor == UINT64_MAX)
-        return ERR_OK;
-    for (;; ad_hash++) {
-        struct leaf_key at = leaf_key_name(ad_hash);
-        if (!kv_seek(r->txn, LEAF_TABLE_NAME, leaf_key_span(&at), &key, &name))
+    while ((err = global_reader_names_next(r, &next)) == ERR_OK) {
+        uint32_t first = 0;
+        uint32_t last = 0;
+        if (count == q->limit) {
+            *out_more = true;
             return ERR_OK;
-        if (key.length != 8)
-            return ERR_KV_CORRUPT;
-        ad_hash = bytes_load_u64(key.data);
-        if (name.length >= q->prefix_length &&
-            memcmp(name.data, q->prefix, q->prefix_length) == 0 && may_read(asker, name)) {
-            uint32_t first = 0;
-            uint32_t last = 0;
-            if (count == q->limit) {
-                *out_more = true;
-                return ERR_OK;
-            }
-            err = seen(r, ad_hash, &first, &last);
-            if (err == ERR_OK) {
-                stats_json_put_ad(out, count++ == 0, name, minute_start_ms(first) / 1000,
-                                  minute_start_ms(last) / 1000);
-                *out_last = ad_hash;
-            }
+        }
+        err = seen(r, next.ad_hash, &first, &last);
+        if (err == ERR_OK) {
+            stats_json_put_ad(out, count++ == 0, span_of(next.last, next.last_length),
+                              minute_start_ms(first) / 1000, minute_start_ms(last) / 1000);
+            *names = next;
         }
         if (err == ERR_OK || err == ERR_NOT_FOUND)
             err = step(w);
-        if (err != ERR_OK || ad_hash == UINT64_MAX)
+        if (err != ERR_OK)
             return err;
     }
+    return err == ERR_NOT_FOUND ? ERR_OK : err;
+}
+
+static void put_next(struct buf *out, const struct global_reader_names *names)
+{
+    static const char hex[] = "0123456789abcdef";
+    buf_put_u8(out, '"');
+    for (size_t i = 0; i < names->last_length; i++) {
+        buf_put_u8(out, (uint8_t)hex[names->last[i] >> 4]);
+        buf_put_u8(out, (uint8_t)hex[names->last[i] & 15]);
+    }
+    buf_put_u8(out, '"');
 }
 
 enum err global_reader_ads(struct global_reader *r, const struct query *q,
-                           const struct global_reader_asker *asker, struct buf *out)
+                           const struct token *asker, struct buf *out)
 {
     struct walk w = {.reader = r};
-    uint64_t last = 0;
+    struct global_reader_names names;
     bool more = false;
     enum err err = kv_begin(r->options.kv, false, &r->txn);
     if (err != ERR_OK)
         return err;
     size_t from = out->length;
+    global_reader_names_begin(&names, asker, span_of(q->prefix, q->prefix_length),
+                              span_of(q->cursor_name, q->has_cursor ? q->cursor_name_length : 0));
     stats_json_text(out, "{\"ads\":[");
-    err = end_walk(&w, walk_names(&w, q, asker, out, &last, &more));
+    err = end_walk(&w, walk_names(&w, q, &names, out, &more));
     if (err != ERR_OK) {
         out->length = from;
         return err;
     }
     stats_json_text(out, "],\"next\":");
-    if (more) {
-        struct buf hex = {0};
-        for (unsigned i = 0; i < 16; i++)
-            buf_put_u8(&hex, (uint8_t) "0123456789abcdef"[last >> (60 - 4 * i) & 15]);
-        stats_json_string(out, buf_span(&hex));
-        buf_done(&hex);
-    } else {
+    if (more)
+        put_next(out, &names);
+    else
         stats_json_text(out, "null");
-    }
     buf_put_u8(out, '}');
     return ERR_OK;
 }

@@ -25,6 +25,26 @@ struct global_reader {
     struct stats_json_top_ad *top;
 };
 
+/* A walk over the names that a token may see (NULL: all), in their order. Its rules are in order
+ * and apart, as token_ads_parse leaves them. */
+struct global_reader_names {
+    const struct token *token;
+    struct span prefix; /* only names that begin so; borrowed */
+    uint32_t rule;
+    bool has_last;
+    size_t last_length;
+    uint8_t last[LIMIT_ID_BYTES]; /* the name that was found last */
+    uint64_t ad_hash;             /* of it */
+};
+
+/* behind: a name to go on behind; empty: from the first. */
+void global_reader_names_begin(struct global_reader_names *n, const struct token *token,
+                               struct span prefix, struct span behind);
+/* The next one, under r->txn, which may be another one each time. ERR_NOT_FOUND: there is none. An
+ * error of the store looks like absence and sticks to the transaction. */
+enum err WARN_UNUSED global_reader_names_next(struct global_reader *r,
+                                              struct global_reader_names *n);
+
 /* Reads the cards of all regions under r->txn. */
 enum err WARN_UNUSED global_reader_cards(struct global_reader *r);
 /* Reads the horizon under r->txn; ERR_RETIRED where the query reaches below what is kept. by_hours:

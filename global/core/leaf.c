@@ -10,7 +10,7 @@ const char *const leaf_table_names[LEAF_TABLES] = {
     [LEAF_TABLE_NAME] = "name",           [LEAF_TABLE_PAGE] = "page",
     [LEAF_TABLE_SKETCH] = "sketch",       [LEAF_TABLE_MINUTE] = "minute",
     [LEAF_TABLE_COMPLETE] = "complete",   [LEAF_TABLE_WANT] = "want",
-    [LEAF_TABLE_ROLLUP] = "rollup",
+    [LEAF_TABLE_ROLLUP] = "rollup",       [LEAF_TABLE_BY_NAME] = "by_name",
 };
 
 void leaf_seal(struct buf *value)

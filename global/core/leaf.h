@@ -25,6 +25,7 @@ enum leaf_table {
     LEAF_TABLE_COMPLETE,  /* (region, partition, hour) -> which minutes are complete */
     LEAF_TABLE_WANT,      /* (region, partition, kind, what) -> whom to ask */
     LEAF_TABLE_ROLLUP,    /* (ad, day) -> clicks of its hours */
+    LEAF_TABLE_BY_NAME,   /* ad_id as it is -> ad: the other way round than NAME */
     LEAF_TABLES
 };
 extern const char *const leaf_table_names[LEAF_TABLES];

@@ -226,6 +226,25 @@ static bool take_minutes(const char *word, struct query *out)
     return length <= 3 && minutes >= 1 && minutes <= LIMIT_STREAM_MINUTES;
 }
 
+/* The name that a page of ads ended with, in hex. */
+static bool take_cursor_name(const char *text, size_t length, struct query *out,
+                             struct query_fault *fault)
+{
+    uint8_t hex[2 * LIMIT_ID_BYTES];
+    size_t used = 0;
+    if (!decode(text, length, "cursor", hex, sizeof(hex), &used, fault))
+        return false;
+    bool known = used != SIZE_MAX && used > 0 && used % 2 == 0;
+    for (size_t i = 0; known && i < used; i++) {
+        int value = hex_value((char)hex[i]);
+        known = value >= 0;
+        out->cursor_name[i / 2] = (char)((out->cursor_name[i / 2] << 4 | (value & 15)) & 0xFF);
+    }
+    out->cursor_name_length = used / 2;
+    out->has_cursor = known;
+    return known || query_refuse(fault, "cursor", "%s", parameters[CURSOR].rule);
+}
+
 static bool take_fill(const char *word, struct query *out)
 {
     out->fill_none = strcmp(word, "none") == 0;
@@ -355,6 +374,8 @@ static bool take_pair(enum query_route route, const char *text, size_t length,
         return take_ad(value, value_length, out, fault);
     if (parameter == LIMIT)
         return take_limit(value, value_length, route, out, fault);
+    if (parameter == CURSOR && route == QUERY_ADS)
+        return take_cursor_name(value, value_length, out, fault);
     if (parameter == TZ)
         return take_zone(value, value_length, out, fault);
     if (parameter == PREFIX)

@@ -36,8 +36,10 @@ struct query {
     uint32_t minutes; /* stream: back from now, the running one too */
     char prefix[LIMIT_ID_BYTES + 1]; /* ads */
     size_t prefix_length;
-    bool has_cursor; /* ads: go on behind this hash; stats: see query_span */
-    uint64_t cursor;
+    bool has_cursor;
+    uint64_t cursor;                  /* stats: see query_span */
+    char cursor_name[LIMIT_ID_BYTES]; /* ads: go on behind this name */
+    size_t cursor_name_length;
     uint32_t first_row, last_row; /* stats: [first, last) of ads x points; see query_span */
 };
 

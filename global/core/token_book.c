@@ -153,6 +153,33 @@ void token_done(struct token *token)
     token->all_ads = false;
 }
 
+/* By their bytes; of two with the same a prefix is first. */
+static int ad_order(const void *a, const void *b)
+{
+    const struct token_ad *x = a, *y = b;
+    int order = memcmp(x->text, y->text, base_min_u64(x->length, y->length));
+    if (order == 0)
+        order = x->length - y->length;
+    return order == 0 ? y->prefix - x->prefix : order;
+}
+
+/* Rules in order, and apart: what another one covers says nothing. */
+static void ads_order(struct token *token)
+{
+    uint32_t kept = 0;
+    qsort(token->ads, token->ad_count, sizeof(token->ads[0]), ad_order);
+    for (uint32_t i = 0; i < token->ad_count; i++) {
+        const struct token_ad *ad = &token->ads[i];
+        const struct token_ad *last = kept == 0 ? NULL : &token->ads[kept - 1];
+        if (last != NULL && ad->length >= last->length &&
+            memcmp(ad->text, last->text, last->length) == 0 &&
+            (last->prefix || ad->length == last->length))
+            continue;
+        token->ads[kept++] = *ad;
+    }
+    token->ad_count = kept;
+}
+
 bool token_ads_parse(struct span text, struct token *token)
 {
     struct span part;
@@ -175,6 +202,7 @@ bool token_ads_parse(struct span text, struct token *token)
             return false;
         }
     }
+    ads_order(token);
     return true;
 }
 

@@ -48,7 +48,7 @@ struct token {
     uint32_t rate;      /* a second; 0: no limit */
     bool all_ads;
     uint32_t ad_count;
-    struct token_ad *ads;
+    struct token_ad *ads;     /* in the order of their bytes; none covers another */
     _Atomic uint64_t gate_us; /* theoretical arrival of the next query (GCRA) */
 };
 
@@ -67,7 +67,8 @@ void token_book_inherit(struct token_book *book, const struct token_book *older)
 /* Scopes as in a line ("stats:read,admin"); false for anything else. */
 bool token_scopes_parse(struct span text, unsigned *out_scopes);
 void token_scopes_put(struct buf *out, unsigned scopes);
-/* Ads as in a line. False: *token is left without ads. Frees what was there. */
+/* Ads as in a line, put in order; a rule that another one covers is left out. False: *token is left
+ * without ads. Frees what was there. */
 bool token_ads_parse(struct span text, struct token *token);
 void token_done(struct token *token);
 /* Appends the line of a token, newline included. */

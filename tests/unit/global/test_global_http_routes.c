@@ -288,7 +288,7 @@ Test(global_http_routes, bad_parameters_are_named)
         {"/v1/top?start=0&end=60&ad_id=x", "ad_id: unknown parameter"},
         {"/v1/top?start=0&end=60&consistency=Final", "consistency: must be one of"},
         {"/v1/ads?limit=x", "limit: must be"},
-        {"/v1/ads?cursor=12", "cursor: must be the `next`"},
+        {"/v1/ads?cursor=123", "cursor: must be the `next`"},
         {"/v1/ads?prefix=", "prefix: must not be empty"},
         {"/v1/ads?window=1m", "window: unknown parameter"},
         {"/v1/stats?ad_id=x&window=1m&start=0&end=60&fill=no", "fill: must be one of zero, none"},

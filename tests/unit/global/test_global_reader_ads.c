@@ -64,13 +64,8 @@ static void teardown(void)
 
 TestSuite(global_reader_ads, .init = setup, .fini = teardown, .timeout = 60);
 
-static bool is_even(const void *context, struct span ad_id)
-{
-    (void)context;
-    return ad_id.length > 4 && memcmp(ad_id.data, "even", 4) == 0;
-}
-
-static const struct global_reader_asker even = {is_even, NULL};
+static struct token_ad even_ads = {.length = 4, .prefix = true, .text = "even"};
+static const struct token even = {.scopes = TOKEN_STATS_READ, .ad_count = 1, .ads = &even_ads};
 
 /* The best ad of the range that was not taken yet, by looking at all; ADS: none is left. */
 static unsigned best(unsigned from, unsigned to, bool even_only, const bool taken[ADS],
@@ -155,8 +150,7 @@ Test(global_reader_ads, a_top_is_complete_only_where_every_minute_is)
 }
 
 /* Reads all pages; every ad that was clicked comes once, with its first and last minute. */
-static void expect_all_ads(uint32_t limit, const struct global_reader_asker *asker,
-                           const char *prefix)
+static void expect_all_ads(uint32_t limit, const struct token *asker, const char *prefix)
 {
     struct query q = {.limit = limit};
     struct buf out = {0};
@@ -189,8 +183,14 @@ static void expect_all_ads(uint32_t limit, const struct global_reader_asker *ask
         const char *next = json_string_value(json_object_get(page, "next"));
         more = next != NULL;
         if (more) {
+            char query[300];
+            struct query parsed;
+            struct query_fault fault;
+            (void)snprintf(query, sizeof(query), "cursor=%s", next);
+            cr_assert(query_parse_for(QUERY_ADS, query, &parsed, &fault), "%s", fault.rule);
             q.has_cursor = true;
-            q.cursor = strtoull(next, NULL, 16);
+            memcpy(q.cursor_name, parsed.cursor_name, sizeof(q.cursor_name));
+            q.cursor_name_length = parsed.cursor_name_length;
         }
         json_decref(page);
     }

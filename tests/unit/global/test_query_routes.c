@@ -69,13 +69,20 @@ Test(query_routes, ads_go_on_behind_a_cursor)
     expect_ok(QUERY_ADS, "");
     cr_assert(q.limit == 100 && !q.has_cursor && q.prefix_length == 0);
     expect_ok(QUERY_ADS, "cursor=00fFa90123456789&prefix=acme%2D");
-    cr_assert(q.has_cursor && q.cursor == 0x00ffa90123456789ULL);
+    cr_assert(q.has_cursor && q.cursor_name_length == 8);
+    cr_assert_eq(memcmp(q.cursor_name, "\x00\xff\xa9\x01\x23\x45\x67\x89", 8), 0);
     cr_assert_str_eq(q.prefix, "acme-");
     cr_assert_eq(q.prefix_length, 5);
+    char longest[2 * LIMIT_ID_BYTES + 16] = "cursor=";
+    memset(longest + 7, 'e', 2 * LIMIT_ID_BYTES);
+    expect_ok(QUERY_ADS, longest);
+    cr_assert_eq(q.cursor_name_length, LIMIT_ID_BYTES);
+    memcpy(longest + 7 + 2 * LIMIT_ID_BYTES, "ee", 2);
+    expect_fault(QUERY_ADS, longest, "cursor", "`next`");
+    expect_fault(QUERY_ADS, "cursor=%4", "cursor", "hexadecimal");
     static const char *const bad[] = {"",
                                       "0",
                                       "00ffa9012345678",
-                                      "00ffa901234567890",
                                       "00ffa9012345678g",
                                       "g0ffa90123456789",
                                       "0-ffa90123456789",

@@ -97,8 +97,10 @@ Test(token_book_lines, the_rules_of_one_token_are_bounded)
 {
     struct token token = {.ads = NULL};
     struct buf ads = {0};
-    for (unsigned i = 1; i < TOKEN_ADS_MAX; i++)
-        buf_put(&ads, "a,", 2);
+    for (unsigned i = 1; i < TOKEN_ADS_MAX; i++) {
+        char rule[16];
+        buf_put(&ads, rule, (size_t)snprintf(rule, sizeof(rule), "a%u,", i));
+    }
     buf_put(&ads, "a", 1);
     cr_assert(token_ads_parse(buf_span(&ads), &token));
     cr_assert_eq(token.ad_count, TOKEN_ADS_MAX);
@@ -107,6 +109,32 @@ Test(token_book_lines, the_rules_of_one_token_are_bounded)
     cr_assert_eq(token.ad_count, 0, "a rule too many leaves none");
     token_done(&token);
     buf_done(&ads);
+}
+
+Test(token_book_lines, rules_are_in_order_and_apart)
+{
+    static const struct {
+        const char *given, *kept;
+    } rows[] = {{"b,a", "a,b"},
+                {"b,a,b,a", "a,b"},
+                {"ab,a*,abc,b,a", "a*,b"},
+                {"ab*,a,abc*,ac", "a,ab*,ac"},
+                {"a,a*", "a*"},
+                {"a*,a", "a*"},
+                {"%C3*,z", "z,%C3*"}};
+    for (unsigned i = 0; i < countof(rows); i++) {
+        struct token token = {.scopes = TOKEN_STATS_READ};
+        struct buf line = {0};
+        cr_assert(token_ads_parse(span_of_text(rows[i].given), &token));
+        token_line_put(&line, &token);
+        buf_put_u8(&line, 0);
+        const char *ads = strrchr((const char *)line.data, ' ') + 1;
+        cr_assert_eq(strncmp(ads, rows[i].kept, strlen(rows[i].kept)), 0, "%s: %s", rows[i].given,
+                     ads);
+        cr_assert_eq(ads[strlen(rows[i].kept)], '\n', "%s: %s", rows[i].given, ads);
+        token_done(&token);
+        buf_done(&line);
+    }
 }
 
 static void add_lines(unsigned count)
