@@ -24,7 +24,6 @@ AD = f"b22-{os.urandom(4).hex()}"
 ELSEWHERE = {
     "('problem', 'edge', 'overloaded')": "tests/unit/run/test_h2_limits.c",
     "('problem', 'edge', 'spool_full')": "tests/e2e/d10_spool_full.py",
-    "('problem', 'globe', 'overloaded')": "tests/unit/run/test_h2_limits.c",
     "('problem', 'globe', 'store_unavailable')": "tests/unit/global/test_global_http_answer.c",
     "('status', 'edge_overloaded')": "tests/unit/run/test_h2_limits.c",
     "('status', '/', 'get', '503')": "tests/unit/run/test_h2_limits.c",
@@ -32,7 +31,7 @@ ELSEWHERE = {
     "('status', '/v1/balance', 'get', '503')": "tests/unit/global/test_global_http_answer.c",
     "('status', '/v1/watermarks', 'get', '503')": "tests/unit/global/test_global_http_answer.c",
 }
-GLOBE_PATHS = ("/v1/stats", "/v1/top", "/v1/ads", "/v1/balance", "/v1/watermarks")
+GLOBE_PATHS = ("/v1/stats", "/v1/top", "/v1/ads", "/v1/balance", "/v1/watermarks", "/v1/stream")
 
 
 class Story:
@@ -46,12 +45,12 @@ class Story:
     def make_tokens(self):
         c = self.cluster
         files = [os.path.join(c.folder, name) for name in ("globe.tokens", "globe.tokens.key")]
-        for name, words in (("all", ["--ads", "*"]), ("admin", ["--scope", "admin"]),
+        for name, words in (("all", ["--ads", "*"]), ("second", ["--ads", "*"]), ("third", ["--ads", "*"]), ("admin", ["--scope", "admin"]),
                             ("slow", ["--ads", "*", "--rate", "1"])):
             done = subprocess.run([os.path.join(c.bin, "tributary-global"), "token", "create", "--tokens", files[0],
                                    "--key", files[1], *words], capture_output=True, text=True, check=True)
             self.tokens[name] = done.stdout.split()[-1]
-        return {"auth": {"tokens_file": files[0], "key_file": files[1]}}
+        return {"auth": {"tokens_file": files[0], "key_file": files[1]}, "streams": 2, "token_streams": 1}
 
     def globe(self, path, status=200, problem=None, token="all", query="", method=None, headers=(), **more):
         bearer = [f"authorization: Bearer {self.tokens[token]}"] if token else []
@@ -197,14 +196,15 @@ def bad_queries(s, at):
     span = f"?start={at}&end={at + 60}"
     for path in GLOBE_PATHS:
         token = "admin" if path == "/v1/balance" else "all"
-        query = {"/v1/stats": base, "/v1/top": span}.get(path, "")
+        query = {"/v1/stats": base, "/v1/top": span, "/v1/stream": f"?ad_id={AD}"}.get(path, "")
         s.globe(path, 400, "bad_parameter", token, query="?nothing=1")
         s.globe(path, 401, "unauthorized", None, query=query)
         s.globe(path, 405, "method_not_allowed", token, method="DELETE")
-        s.globe(path, 406, "not_acceptable", token, query=query, headers=["accept: image/png"])
+        if path != "/v1/stream":
+            s.globe(path, 406, "not_acceptable", token, query=query, headers=["accept: image/png"])
         if path != "/v1/watermarks":
             s.globe(path, 403, "forbidden", "all" if token == "admin" else "admin", query=query)
-        s.globe(path, None, None, "slow", query=query)
+        s.globe(path, None, None, "slow", query=query, method="HEAD" if path == "/v1/stream" else None)
         s.globe(path, 429, "rate_limited", "slow", query=query)
     s.globe("/v1/stats", 406, "not_acceptable", query=base, headers=["accept-encoding: identity;q=0"])
     ahead = f"start={at + 86400}&end={at + 86460}"
@@ -223,6 +223,30 @@ def bad_queries(s, at):
     unknown = ask(s.cluster, s.cluster.globe, "/v1/nothing")
     expect(unknown.status == 404 and unknown.json["type"].endswith(":not_found"), unknown.body)
     s.contract.touched.add(("problem", "globe", "not_found"))
+
+
+def follow(s):
+    """Streams: what the first event says, and one more than there may be."""
+    c = s.cluster
+    open_one = lambda token, *more: subprocess.Popen(
+        ["curl", "-sSN", "--http2", "--max-time", "20", "--cacert", c.ca, "-D", "-", "-H",
+         f"authorization: Bearer {s.tokens[token]}", *more,
+         f"https://{c.globe.addresses['listen']}/v1/stream?ad_id={AD}&minutes=5"],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    with open_one("all") as first, open_one("second", "-H", "last-event-id: 0123456789abcdef") as second:
+        for child in (first, second):
+            status = child.stdout.readline().decode()
+            headers = dict(line.decode().strip().lower().split(": ", 1) for line in iter(child.stdout.readline, b"\r\n"))
+            event = dict(line.decode().strip().split(": ", 1) for line in iter(child.stdout.readline, b"\n"))
+            s.contract.check("/v1/stream", None, Answer(int(status.split()[1]), headers, ""), 200)
+            expect(event["event"] == "counts" and json.loads(event["data"])["ads"][0]["ad_id"] == AD, f"{event}")
+            s.contract.validate(json.loads(event["data"]), {"$ref": "#/components/schemas/standing"}, "an event")
+        s.globe("/v1/stream", 429, "too_many_streams", query=f"?ad_id={AD}")
+        s.globe("/v1/stream", 503, "overloaded", "third", query=f"?ad_id={AD}")
+        for child in (first, second):
+            child.terminate()
+    for name in ("ad_id", "minutes", "Last-Event-ID"):
+        s.contract.parameter("/v1/stream", name, "")
 
 
 def unrecorded_reads(s, at, auth):
@@ -263,6 +287,7 @@ def test():
         for tls, path in stalled:
             s.contract.check(path, "POST", s.http1_answer(tls), 408, "stalled")
         s.bad_http1()
+        follow(s)
         step("the globe's part")
         unrecorded_reads(s, at, auth)
         c.nats["us"].stop()
