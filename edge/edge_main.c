@@ -26,6 +26,8 @@
 #define SEGMENT_BYTES (256u * 1024)
 #define DRAIN_MS      5000
 #define FORWARD_MS    5000
+/* Pages of the spool and of the program itself (kv_lmdb). */
+#define RESIDENT_BYTES (20u * 1024 * 1024)
 
 static const char help[] =
     "tributary-edge: takes ad clicks over HTTP/2 and TLS, stores them durably, forwards them to "
@@ -145,7 +147,8 @@ static enum err open_spool(struct edge *e)
     const struct kv_lmdb_options options = {.path = e->options->spool.path,
                                             .map_bytes = e->options->spool.bytes,
                                             .tables = edge_table_names,
-                                            .table_count = EDGE_TABLES};
+                                            .table_count = EDGE_TABLES,
+                                            .resident_bytes_max = RESIDENT_BYTES};
     return kv_lmdb_open(&options, &e->spool);
 }
 

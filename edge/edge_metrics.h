@@ -31,6 +31,8 @@
     X(EDGE_QUEUE_CLICKS, GAUGE, "queue_clicks", "clicks", "waiting for the committer")             \
     X(EDGE_SPOOL_USED, GAUGE, "spool_used_bytes", "bytes", "pages of the spool in use")            \
     X(EDGE_SPOOL_MAP, GAUGE, "spool_map_bytes", "bytes", "size of the spool")                      \
+    X(EDGE_SPOOL_ROOM, GAUGE, "spool_room_bytes", "bytes",                                         \
+      "size that the spool can have on its disk: spool_map_bytes, or less")                        \
     X(EDGE_SPOOL_DISK_FREE, GAUGE, "spool_disk_free_bytes", "bytes",                               \
       "that the file system of the spool has left for us")                                         \
     X(EDGE_CERTIFICATE_END, GAUGE, "certificate_expiry_timestamp_seconds", "Unix seconds",         \

@@ -5,6 +5,7 @@
 
 #include "common/run/log.h"
 #include "edge/core/commit_pace.h"
+#include "edge/core/spool_room.h"
 
 #include <stdlib.h>
 #include <time.h>
@@ -254,11 +255,12 @@ static void keep_house(struct edge_threads *t, bool quiet)
     t->options.usage(t->options.spool_context, &used, &map);
     metrics_set(t->metrics, EDGE_SPOOL_USED, used);
     metrics_set(t->metrics, EDGE_SPOOL_MAP, map);
-    edge_threads_press(t, used, map);
-    bool full = used > map / 100 * 95;
+    uint64_t room = edge_threads_look_at_disk(t, map);
+    edge_threads_press(t, used, room);
+    bool full = spool_room_is_full(used, room);
     if (atomic_exchange(&t->spool_full, full) != full)
         log_warn(full ? "spool nearly full: refusing clicks" : "spool has room: taking clicks",
-                 log_u64("used_bytes", used), log_u64("map_bytes", map));
+                 log_u64("used_bytes", used), log_u64("room_bytes", room));
     if (t->options.housekeep != NULL && now - t->checked_readers_ms >= READERS_CHECK_MS) {
         t->checked_readers_ms = now;
         t->options.housekeep(t->options.spool_context);

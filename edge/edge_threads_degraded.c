@@ -2,12 +2,32 @@
  * edge_threads_degraded: a spool nearly full: told to the pipeline, and what becomes of it told to
  * operators (log, /metrics, /readyz). Nobody is passed over in silence (design 3.7 [rule]). */
 #include "common/run/log.h"
+#include "common/run/upkeep.h"
+#include "edge/core/spool_room.h"
 #include "edge/core/trim_watch.h"
 #include "edge/edge_threads_parts.h"
 
 static const char *region_name(const struct edge_threads *t, uint32_t region)
 {
     return t->options.rules.admit.regions[region];
+}
+
+uint64_t edge_threads_look_at_disk(struct edge_threads *t, uint64_t map_bytes)
+{
+    uint64_t room = map_bytes;
+    if (t->options.spool_path != NULL) {
+        uint64_t free_bytes = upkeep_disk_free_bytes(t->options.spool_path);
+        uint64_t file_bytes = upkeep_folder_bytes(t->options.spool_path);
+        room = spool_room_bytes(map_bytes, file_bytes, free_bytes);
+        metrics_set(t->metrics, EDGE_SPOOL_DISK_FREE, free_bytes);
+    }
+    bool low = room < map_bytes;
+    metrics_set(t->metrics, EDGE_SPOOL_ROOM, room);
+    if (atomic_exchange(&t->disk_low, low) != low)
+        log_warn(low ? "the disk has less room than the spool may need"
+                     : "the disk has room for the whole spool",
+                 log_u64("room_bytes", room), log_u64("map_bytes", map_bytes));
+    return room;
 }
 
 static void tell(const struct edge_threads *t, uint32_t region, const struct edge_reader_view *r)
@@ -69,6 +89,8 @@ static void put_text(struct buf *out, const char *text)
 
 void edge_threads_say_passed(const struct edge_threads *t, struct buf *out)
 {
+    if (atomic_load(&t->disk_low))
+        put_text(out, "disk low: the spool cannot grow to spool.bytes where it lies\n");
     for (uint32_t region = 0; region < t->options.rules.admit.region_count; region++) {
         struct edge_reader_view rows[LIMIT_READERS];
         uint32_t count = edge_pipeline_readers(t->pipeline, region, rows);

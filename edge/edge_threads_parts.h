@@ -74,6 +74,7 @@ struct edge_threads {
     size_t group_capacity;
     struct edge_mark **mark_of_line; /* of the job being marked; by line */
     uint64_t kept_house_ms, checked_readers_ms;
+    _Atomic bool disk_low;          /* the disk has no room for all of spool.bytes */
     bool pressed;                   /* the spool is nearly full */
     uint32_t passed[LIMIT_REGIONS]; /* readers that the log says are passed over, bit by bit */
     pthread_mutex_t queue_lock;
@@ -104,6 +105,8 @@ void *edge_threads_commit_run(void *threads);
 void edge_threads_hand_back(struct edge_threads *t, struct edge_job *jobs);
 
 /* edge_threads_degraded.c */
+/* How large the spool can be where it lies; committer's thread. */
+uint64_t edge_threads_look_at_disk(struct edge_threads *t, uint64_t map_bytes);
 /* Tells the pipeline how full the spool is, and the log past whom it goes. */
 void edge_threads_press(struct edge_threads *t, uint64_t used_bytes, uint64_t map_bytes);
 void edge_threads_put_passed(const struct edge_threads *t, struct buf *out);

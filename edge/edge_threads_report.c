@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
  * edge_threads_report: what operators see of an edge: /metrics and /readyz. */
-#include "common/run/upkeep.h"
 #include "edge/edge_threads_parts.h"
 
 #include <stdio.h>
@@ -216,9 +215,6 @@ void edge_threads_metrics(struct edge_threads *t, struct buf *out)
     edge_pipeline_view(t->pipeline, &view);
     copy_view(t, &view);
     copy_h2(t);
-    if (t->options.spool_path != NULL)
-        metrics_set(t->metrics, EDGE_SPOOL_DISK_FREE,
-                    upkeep_disk_free_bytes(t->options.spool_path));
     metrics_render(t->metrics, out);
     put_books(t, out);
     put_refused(t, out);
@@ -248,7 +244,7 @@ bool edge_threads_ready(struct edge_threads *t, struct buf *out_reason)
     if (atomic_load(&t->draining))
         put_text(out_reason, "not ready: shutting down\n");
     else if (atomic_load(&t->spool_full))
-        put_text(out_reason, "not ready: the spool is more than 95 % full\n");
+        put_text(out_reason, "not ready: the spool, or its disk, is more than 95 % full\n");
     else
         ready = true;
     if (ready)

@@ -6,16 +6,23 @@
 #include "common/base/hash.h"
 #include "common/run/kv_folder.h"
 #include "common/run/log.h"
+#include "common/run/mapped_pages.h"
 
 #include <errno.h>
 #include <lmdb.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CHECKSUM_BYTES 8
 #define KEY_BYTES_MAX  511
+/* What the tree itself makes resident, a transaction: the kernel maps 64 KiB around each page. */
+#define READ_BYTES  (64u << 10)
+#define WRITE_BYTES (512u << 10)
+/* A walk through the free list that takes longer is made less often. */
+#define WALK_LONG_US 1000u
 
 struct store {
     struct kv_port port;
@@ -24,6 +31,9 @@ struct store {
     uint64_t map_bytes, page_bytes;
     unsigned table_count;
     MDB_dbi *tables;
+    struct mapped_pages pages;
+    _Atomic uint64_t read_bytes;                       /* since the last look */
+    _Atomic uint64_t unused_pages, walked_us, walk_us; /* of the free list, when, and how long */
     atomic_int unfit;  /* enum err; once not ERR_OK, every begin and commit says so */
     atomic_int writer; /* thread id of the open write transaction, or 0 */
 };
@@ -34,6 +44,7 @@ struct txn {
     bool write;
     bool spans_out; /* a get or seek has handed out a span since the last change */
     enum err err;
+    uint64_t read_bytes;
     struct buf copied;
     MDB_cursor *cursors[]; /* one a table, opened at its first seek */
 };
@@ -127,6 +138,7 @@ static bool open_value(struct txn *t, unsigned table, struct span key, const MDB
         return false;
     }
     t->spans_out = true;
+    t->read_bytes += stored->mv_size;
     *out_value = value;
     return true;
 }
@@ -295,6 +307,7 @@ static enum err end(struct kv_txn *txn, bool commit)
     } else {
         mdb_txn_abort(t->lmdb);
     }
+    mapped_pages_touched(&s->pages, t->read_bytes + (t->write ? WRITE_BYTES : READ_BYTES));
     buf_done(&t->copied);
     free(t);
     return err;
@@ -337,6 +350,7 @@ static enum err open_env(struct store *s, const struct kv_lmdb_options *options)
     CHECK(mdb_env_get_maxkeysize(s->env) == KEY_BYTES_MAX);
     s->map_bytes = info.me_mapsize;
     s->page_bytes = stat.ms_psize;
+    mapped_pages_find(&s->pages, s->folder.path, "data.mdb", options->resident_bytes_max);
     enum err err = open_tables(s, options);
     if (err == ERR_OK && !kv_folder_sync(&s->folder))
         err = fail(s, "sync of the folder", errno);
@@ -380,7 +394,8 @@ void kv_lmdb_close(struct kv_port *kv)
 }
 
 /* The free list is table 0; each value starts with the count of its pages. One step a freeing
- * transaction that is not yet recycled: few, while readers are short. */
+ * transaction that is not yet recycled: few, while readers are short, but thousands after gigabytes
+ * were deleted. */
 static uint64_t free_pages(struct store *s, MDB_txn *txn)
 {
     MDB_cursor *cursor;
@@ -396,10 +411,31 @@ static uint64_t free_pages(struct store *s, MDB_txn *txn)
         CHECK(value.mv_size >= sizeof(count));
         memcpy(&count, value.mv_data, sizeof(count));
         pages += count;
+        mapped_pages_touched(&s->pages, READ_BYTES);
     }
     mdb_cursor_close(cursor);
     if (code != MDB_NOTFOUND)
         (void)fail(s, "usage", code);
+    return pages;
+}
+
+static uint64_t mono_us(void)
+{
+    struct timespec now;
+    CHECK(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* A walk that takes long is not made often: where the free list is so long there is room. */
+static uint64_t unused_pages(struct store *s, MDB_txn *txn)
+{
+    uint64_t begun_us = mono_us(), took_us = atomic_load(&s->walk_us);
+    if (took_us >= WALK_LONG_US && begun_us - atomic_load(&s->walked_us) < 20 * took_us)
+        return atomic_load(&s->unused_pages);
+    uint64_t pages = free_pages(s, txn), ended_us = mono_us();
+    atomic_store(&s->unused_pages, pages);
+    atomic_store(&s->walked_us, ended_us);
+    atomic_store(&s->walk_us, ended_us - begun_us);
     return pages;
 }
 
@@ -410,7 +446,7 @@ void kv_lmdb_usage(struct kv_port *kv, uint64_t *out_used_bytes, uint64_t *out_m
     MDB_txn *txn;
     int code = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn);
     if (code == MDB_SUCCESS) {
-        uint64_t unused = free_pages(s, txn);
+        uint64_t unused = unused_pages(s, txn);
         MDB_envinfo info;
         CHECK(mdb_env_info(s->env, &info) == MDB_SUCCESS);
         /* A commit between the two reads can only make the file longer. */

@@ -23,6 +23,10 @@ struct kv_lmdb_options {
     const char *const *tables; /* names; index = table number */
     unsigned table_count;
     unsigned readers_max; /* 0: 126 */
+    /* Mapped pages are given back while the process has more than that of files resident, looked at
+     * after each 4 MiB that were read: a store of gigabytes that is read through once must not
+     * count as our memory. 0: never. */
+    uint64_t resident_bytes_max;
 };
 
 /* ERR_KV_IO, ERR_KV_CORRUPT, ERR_KV_FULL, ERR_SYSTEM; the reason is logged. A second process that

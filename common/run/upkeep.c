@@ -2,7 +2,10 @@
  * upkeep: what runs out by itself: certificates and disks. */
 #include "common/run/upkeep.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <openssl/x509.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
 
@@ -22,4 +25,20 @@ uint64_t upkeep_disk_free_bytes(const char *path)
     if (statvfs(path, &disk) != 0)
         return 0;
     return (uint64_t)disk.f_bavail * disk.f_frsize;
+}
+
+uint64_t upkeep_folder_bytes(const char *path)
+{
+    uint64_t bytes = 0;
+    DIR *folder = opendir(path);
+    if (folder == NULL)
+        return 0;
+    for (const struct dirent *entry = readdir(folder); entry != NULL; entry = readdir(folder)) {
+        struct stat file;
+        if (fstatat(dirfd(folder), entry->d_name, &file, AT_SYMLINK_NOFOLLOW) == 0 &&
+            S_ISREG(file.st_mode))
+            bytes += (uint64_t)file.st_blocks * 512;
+    }
+    (void)closedir(folder);
+    return bytes;
 }

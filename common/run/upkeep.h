@@ -11,3 +11,5 @@
 uint64_t upkeep_certificate_end_s(const SSL_CTX *tls);
 /* Bytes that we may still write to the file system of `path`; 0: none, or it cannot be asked. */
 uint64_t upkeep_disk_free_bytes(const char *path);
+/* Bytes of disk that the files in the folder have (none of folders in it); 0 as above. */
+uint64_t upkeep_folder_bytes(const char *path);

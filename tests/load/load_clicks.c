@@ -24,6 +24,9 @@ static const char *const agents[] = {
     "curl/8.9.1",
 };
 
+/* Makes user agents longer (--agent-bytes). */
+static char filling[512];
+
 struct load_maker {
     struct load_mix mix;
     struct load_rand rand;
@@ -36,6 +39,7 @@ struct load_maker *load_maker_new(const struct load_mix *mix)
     struct load_maker *m = load_alloc(sizeof *m);
     m->mix = *mix;
     m->rand.state = mix->seed;
+    memset(filling, 'x', sizeof filling - 1);
     m->zipf_below = load_alloc(mix->ads * sizeof *m->zipf_below);
     double sum = 0;
     for (unsigned i = 0; i < mix->ads; i++)
@@ -123,7 +127,9 @@ static struct load_click put_click(struct load_maker *m, struct load_buf *out, u
     }
     if (!load_rand_permille(r, 50)) {
         size_t agent = (size_t)load_rand_below(r, sizeof agents / sizeof agents[0]);
-        load_buf_print(out, ",\"user_agent\":\"%s\"", agents[agent]);
+        int more = (int)m->mix.agent_bytes - (int)strlen(agents[agent]);
+        load_buf_print(out, ",\"user_agent\":\"%s%.*s\"", agents[agent], more > 0 ? more : 0,
+                       filling);
     }
     if (identity == LOAD_ID_CLICK)
         load_buf_print(out, ",\"click_id\":\"%016" PRIx64 "-%08" PRIx64 "\"", m->mix.run, serial);

@@ -16,6 +16,7 @@ struct load_mix {
     unsigned batch_min, batch_max;
     unsigned late_permille; /* of clicks: up to five minutes old */
     unsigned aged_permille; /* of clicks: up to half a minute old; all others up to two seconds */
+    unsigned agent_bytes;   /* user agents are at least so long */
     bool lines_only;        /* batches are NDJSON, never arrays */
 };
 

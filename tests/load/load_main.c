@@ -20,6 +20,7 @@ static const char help[] =
     "                       [--seconds N] [--clicks N] [--rate N] [--connections 4] [--streams "
     "32]\n"
     "                       [--ads 2000] [--zipf 1.05] [--single-permille 100] [--batch 50-500]\n"
+    "                       [--agent-bytes 0]\n"
     "                       [--retry-permille 50] [--home-permille 200] [--late-permille 50]\n"
     "                       [--aged-permille 100]\n"
     "                       [--replicated-permille 50] [--timeout-ms 10000] [--reconnect-ms 500]\n"
@@ -82,6 +83,7 @@ static const struct line_option {
     {"seed", LARGE, AT(send.mix.seed), 0, 1e15},
     {"connections", WHOLE, AT(send.connections), 1, 1000},
     {"streams", WHOLE, AT(send.streams), 1, 100},
+    {"agent-bytes", WHOLE, AT(send.mix.agent_bytes), 0, 500},
     {"ads", WHOLE, AT(send.mix.ads), 1, 800000},
     {"single-permille", WHOLE, AT(send.mix.single_permille), 0, 1000},
     {"late-permille", WHOLE, AT(send.mix.late_permille), 0, 900},

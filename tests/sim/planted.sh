@@ -34,7 +34,7 @@ plant() {
         objects+=("$object")
     done
     cc "${flags[@]}" tests/sim/sim_main.c "${objects[@]}" -Wl,--start-group "${libraries[@]}" -Wl,--end-group \
-        -lxxhash -lsodium "$msgpack" -lzstd -lm -lpthread -o "$work/$name"
+        -lxxhash -lsodium "$msgpack" -lzstd -lsnappy -lz -lm -lpthread -o "$work/$name"
 }
 
 # Every scenario that stands for the rule must fail.

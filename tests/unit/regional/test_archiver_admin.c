@@ -53,7 +53,7 @@ Test(archiver_admin, it_says_how_the_archiver_stands)
     struct archiver_admin *a = NULL;
     struct kv_port *kv = NULL;
     cr_assert_not_null(mkdtemp(folder));
-    struct kv_lmdb_options store = {folder, 16 << 20, archiver_table_names, ARCHIVER_TABLES, 0};
+    struct kv_lmdb_options store = {folder, 16 << 20, archiver_table_names, ARCHIVER_TABLES, 0, 0};
     cr_assert_eq(kv_lmdb_open(&store, &kv), ERR_OK);
     given_world(&w);
     given_arch_node(&w, &n, "us-a1");

@@ -58,3 +58,22 @@ Test(upkeep, a_disk_that_cannot_be_asked_is_full)
 
     scratch_free(folder);
 }
+
+Test(upkeep, a_folder_has_the_bytes_of_its_files)
+{
+    char folder[] = "/tmp/upkeep.XXXXXX", path[64];
+    static const char block[65536] = {1};
+    cr_assert_not_null(mkdtemp(folder));
+    cr_expect_eq(upkeep_folder_bytes(folder), 0);
+    snprintf(path, sizeof(path), "%s/file", folder);
+    FILE *file = fopen(path, "w");
+    cr_assert(file != NULL && fwrite(block, 1, sizeof(block), file) == sizeof(block));
+    cr_assert_eq(fflush(file), 0);
+    cr_assert_eq(fsync(fileno(file)), 0);
+    cr_expect_geq(upkeep_folder_bytes(folder), sizeof(block));
+    cr_expect_leq(upkeep_folder_bytes(folder), 2 * sizeof(block));
+    cr_expect_eq(upkeep_folder_bytes("/nowhere/at/all"), 0);
+    fclose(file);
+    unlink(path);
+    rmdir(folder);
+}
