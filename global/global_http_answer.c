@@ -144,18 +144,18 @@ static void add_standing(struct global_http_visit *v, struct h2_header *headers,
         headers[(*used)++] = (struct h2_header){"tributary-next", v->next};
 }
 
-static struct span packed(struct global_http_visit *v, enum negotiate_coding coding)
+static struct buf *packed(struct global_http_visit *v, enum negotiate_coding coding)
 {
     struct global_http_worker *w = v->w;
     if (coding == NEGOTIATE_IDENTITY)
-        return buf_span(&w->body);
+        return &w->body;
     buf_clear(&w->packed);
     if (coding == NEGOTIATE_GZIP)
         body_encode_gzip(w->encode, buf_span(&w->body), &w->packed);
     else
         body_encode_zstd(w->encode, buf_span(&w->body), &w->packed);
     metrics_add(w->http->options.metrics, GLOBAL_ANSWERS_PACKED, 1);
-    return buf_span(&w->packed);
+    return &w->packed;
 }
 
 void global_http_answer(struct global_http_visit *v)
@@ -195,5 +195,5 @@ void global_http_answer(struct global_http_visit *v)
     if (v->type != NEGOTIATE_JSON && v->standing != NULL)
         add_standing(v, headers, &used, as_of, missing);
     CHECK(used <= countof(headers));
-    h2_respond(v->r, 200, headers, used, packed(v, coding));
+    h2_respond_taking(v->r, 200, headers, used, packed(v, coding));
 }

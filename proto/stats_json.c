@@ -21,12 +21,38 @@ static uint8_t *put_number(uint8_t *at, uint64_t value)
     return at + 1;
 }
 
-void stats_json_put_point(struct buf *out, const struct stats_json_point *p)
+/* Points follow one another in time: the upper digits of the last one's timestamp. */
+struct stamp {
+    uint64_t upper; /* timestamp / 10000 */
+    size_t length;
+    uint8_t digits[BYTES_DECIMAL_MAX];
+};
+
+static uint8_t *put_timestamp(uint8_t *at, uint64_t timestamp, struct stamp *last)
+{
+    uint64_t lower = timestamp % 10000;
+    if (timestamp < 10000)
+        return put_number(at, timestamp);
+    if (last->length == 0 || timestamp / 10000 != last->upper) {
+        last->upper = timestamp / 10000;
+        last->length = bytes_decimal(last->upper, last->digits);
+    }
+    memcpy(at, last->digits, sizeof(last->digits)); /* of a length that the compiler knows */
+    at += last->length;
+    for (unsigned i = 4; i-- > 0; lower /= 10)
+        at[i] = (uint8_t)('0' + lower % 10);
+    return at + 4;
+}
+
+static void put_point(struct buf *out, bool first, const struct stats_json_point *p,
+                      struct stamp *last)
 {
     buf_reserve(out, POINT_BYTES_MAX);
     uint8_t *at = out->data + out->length;
+    if (!first)
+        *at++ = ',';
     PUT(at, "{\"timestamp\":");
-    at = put_number(at, p->timestamp);
+    at = put_timestamp(at, p->timestamp, last);
     PUT(at, ",\"click_count\":");
     at = put_number(at, p->click_count);
     PUT(at, ",\"unique_users\":");
@@ -74,17 +100,22 @@ void stats_json_put_standing(struct buf *out, const struct stats_json_answer *an
     stats_json_text(out, "]}");
 }
 
+void stats_json_put_point(struct buf *out, const struct stats_json_point *point)
+{
+    struct stamp none = {.length = 0};
+    put_point(out, true, point, &none);
+}
+
 void stats_json_put_points(struct buf *out, const struct stats_json_answer *answer)
 {
     buf_reserve(out, 256 + answer->point_count * 140);
+    struct stamp last = {.length = 0};
     bool first = true;
     buf_put_u8(out, '[');
     for (size_t i = 0; i < answer->point_count; i++) {
         if (!stats_json_is_stated(answer, i))
             continue;
-        if (!first)
-            buf_put_u8(out, ',');
-        stats_json_put_point(out, &answer->points[i]);
+        put_point(out, first, &answer->points[i], &last);
         first = false;
     }
     buf_put_u8(out, ']');

@@ -53,6 +53,9 @@ bool h2_header_repeated(const struct h2_request *r, const char *name);
 /* Answers and ends the request. Body is copied. Adds content-length and date; adds nothing else. */
 void h2_respond(struct h2_request *r, unsigned status, const struct h2_header *headers,
                 size_t header_count, struct span body);
+/* The same for long bodies: *body's memory becomes the answer's, and it gets other memory. */
+void h2_respond_taking(struct h2_request *r, unsigned status, const struct h2_header *headers,
+                       size_t header_count, struct buf *body);
 /* An answer of no known length, in pieces, e.g. events. From begin on the request lives until
  * h2_respond_end, or until `gone` has run: the client left, its connection died, or the server
  * drains (which ends the answer). In `gone` nothing may be called with r, and after it r is no

@@ -32,15 +32,22 @@ bool h2_header_repeated(const struct h2_request *r, const char *name)
     return seen > 1;
 }
 
-/* Head and first bytes. False: the client has gone, and the request with it. */
+/* Head and first bytes: copied, or in `taken`, whose memory changes hands. False: the client has
+ * gone, and the request with it. */
 static bool begin(struct h2_stream *stream, unsigned status, const struct h2_header *headers,
-                  size_t header_count, struct span body)
+                  size_t header_count, struct span body, struct buf *taken)
 {
     CHECK(stream->delivered && !stream->answered);
     stream->answered = true;
     if (stream->conn == NULL) { /* this was the last that knew of the request */
         h2_stream_free(stream);
         return false;
+    }
+    if (taken != NULL) {
+        struct buf spare = stream->answer;
+        CHECK(spare.length == 0 && body.length == 0);
+        stream->answer = *taken;
+        *taken = spare;
     }
     buf_put(&stream->answer, body.data, body.length);
     h2_stream_drop_body(stream);
@@ -55,7 +62,15 @@ static bool begin(struct h2_stream *stream, unsigned status, const struct h2_hea
 void h2_respond(struct h2_request *r, unsigned status, const struct h2_header *headers,
                 size_t header_count, struct span body)
 {
-    (void)begin(container_of(r, struct h2_stream, request), status, headers, header_count, body);
+    (void)begin(container_of(r, struct h2_stream, request), status, headers, header_count, body,
+                NULL);
+}
+
+void h2_respond_taking(struct h2_request *r, unsigned status, const struct h2_header *headers,
+                       size_t header_count, struct buf *body)
+{
+    (void)begin(container_of(r, struct h2_stream, request), status, headers, header_count,
+                (struct span){NULL, 0}, body);
 }
 
 /* -- in pieces ----------------------------------------------------------------------------- */
@@ -68,7 +83,7 @@ bool h2_respond_begin(struct h2_request *r, unsigned status, const struct h2_hea
     stream->in_pieces = true;
     stream->pieces_ended = is_head;
     stream->gone = gone;
-    return begin(stream, status, headers, header_count, (struct span){NULL, 0}) && !is_head;
+    return begin(stream, status, headers, header_count, (struct span){NULL, 0}, NULL) && !is_head;
 }
 
 /* What the client has not taken from the kernel yet. */

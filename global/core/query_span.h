@@ -47,6 +47,8 @@ static inline uint32_t query_point_of(const struct query *q, uint32_t minute)
 /* First minute of point i; i == points gives the end. */
 static inline uint32_t query_minute_of(const struct query *q, uint32_t point)
 {
-    return q->edges != NULL ? q->edges[point]
-                            : q->start_minute + point * minute_window_minutes(q->window);
+    if (q->edges != NULL)
+        return q->edges[point];
+    return q->start_minute +
+           (q->window == MINUTE_WINDOW_1M ? point : point * minute_window_minutes(q->window));
 }

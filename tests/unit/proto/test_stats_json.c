@@ -114,3 +114,28 @@ Test(stats_json, several_ads_are_a_list_and_a_zone_is_named, .fini = fini)
                 "\"unique_users\":null,\"unique_users_error\":null,\"complete\":false,"
                 "\"final\":false}]},{\"ad_id\":\"b\",\"data\":[]}");
 }
+
+Test(stats_json, points_in_a_row_are_those_that_stand_alone, .fini = fini)
+{
+    static const uint64_t times[] = {0,          60,         9960,  10000,      10020,
+                                     19980,      20040,      99960, 1700009940, 1700010000,
+                                     1700010060, 1699999980, 60};
+    struct stats_json_point points[countof(times)];
+    struct buf alone = {0};
+    for (unsigned i = 0; i < countof(times); i++) {
+        points[i] = (struct stats_json_point){.timestamp = times[i], .click_count = i * 7};
+        char start[40];
+        size_t at = alone.length;
+        buf_put_u8(&alone, i == 0 ? '[' : ',');
+        stats_json_put_point(&alone, &points[i]);
+        (void)snprintf(start, sizeof(start), "{\"timestamp\":%llu,", (unsigned long long)times[i]);
+        cr_assert_eq(memcmp(alone.data + at + 1, start, strlen(start)), 0);
+    }
+    buf_put_u8(&alone, ']');
+    const struct stats_json_answer answer = {.points = points, .point_count = countof(points)};
+
+    stats_json_put_points(&out, &answer);
+
+    cr_assert(span_equal(buf_span(&out), buf_span(&alone)));
+    buf_done(&alone);
+}
