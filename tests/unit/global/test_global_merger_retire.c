@@ -128,13 +128,13 @@ Test(global_merger_retire, a_row_of_a_retired_minute_is_refused_and_told)
     cr_assert_eq(sim_kv_entries(w->kv, LEAF_TABLE_PAGE), 0);
     cr_assert_not(is_there(LEAF_TABLE_MINUTE, leaf_key_minute(1, 0, GIVEN_MINUTE)));
     cr_assert_eq(given_ask(w, ad, MINUTE_WINDOW_1H, hour, hour + 60).points[0].click_count, 7);
-    buf_done(&sketches);
 
     given_crash(w);
     given_start(w);
     given_publish(r[0][0], &p);
     run();
     cr_assert_eq(given_view(w).rows_retired, 1, "the horizon is durable");
+    buf_done(&sketches);
 }
 
 Test(global_merger_retire, nothing_goes_while_one_region_is_behind)
