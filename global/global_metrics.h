@@ -25,8 +25,8 @@
       "alarm: rows of minutes that are kept no longer, refused")                                   \
     X(GLOBAL_KEYS_RETIRED, COUNTER, "tributary_global_keys_retired_total", "keys",                 \
       "pages, sketches, books and roll-ups deleted because their time was over")                   \
-    X(GLOBAL_KEPT_FROM, GAUGE, "tributary_global_minutes_kept_from_timestamp_seconds",             \
-      "Unix seconds", "start of the first minute that is kept; 0: all are")                        \
+    X(GLOBAL_KEPT_FROM, GAUGE, "tributary_global_kept_from_timestamp_seconds", "Unix seconds",     \
+      "start of the first minute that is kept; 0: all are")                                        \
     X(GLOBAL_DAMAGED, COUNTER, "tributary_global_damaged_total", "messages",                       \
       "alarm: messages that could not be read; skipped, and healed by totals")                     \
     X(GLOBAL_REFUSED, COUNTER, "tributary_global_refused_total", "items",                          \
