@@ -26,7 +26,7 @@ function hatch(open) {
     const {left, top, width, height} = u.bbox;
     u.ctx.save();
     u.ctx.fillStyle = u.ctx.createPattern(tile, 'repeat');
-    u.data[0].slice(0, -1).forEach((at, i) => {
+    u.data[0].filter((_, i) => i % 2 === 0).forEach((at, i) => {
       if (!open(i)) return;
       const from = Math.max(left, u.valToPos(at, 'x', true));
       const to = Math.min(left + width, u.valToPos(at + 60, 'x', true));
@@ -51,15 +51,15 @@ export function graph(box, onPoint) {
       axes: [{...axis, space: 70, size: 34, values: (_, ticks) => ticks.map(clock)},
         {...axis, size: 58, values: (_, ticks) => ticks.map((n) => Number.isInteger(n) ? n.toLocaleString('en') : '')}],
       series: [{}, ...shown.series.map((one) => ({stroke: colour(`--c${one.tone}`), width: 2, points: {show: false},
-        dash: DASHES[one.tone % DASHES.length], paths: window.uPlot.paths.stepped({align: 1})}))],
-      hooks: {drawClear: [(u) => hatch((i) => shown.open[i])(u)], setCursor: [(u) => onPoint(u.cursor.idx >= shown.times.length ? null : u.cursor.idx ?? null)]},
+        dash: DASHES[one.tone % DASHES.length]}))],
+      hooks: {drawClear: [(u) => hatch((i) => shown.open[i])(u)], setCursor: [(u) => onPoint(u.cursor.idx == null ? null : u.cursor.idx >> 1)]},
     };
   }
 
   function draw() {
     if (shown === null || box.clientWidth === 0) return;
-    // a minute is as wide as a minute, the last one too
-    const data = [[...shown.times, shown.times.at(-1) + 60], ...shown.series.map((one) => [...one.values, one.values.at(-1)])];
+    // a minute is as wide as a minute, also one that nothing follows: each is drawn from its start to its end
+    const data = [shown.times.flatMap((at) => [at, at + 59.999]), ...shown.series.map((one) => one.values.flatMap((n) => [n, n]))];
     const wanted = shown.series.map((one) => `${one.tone} ${one.name}`).join('\n');
     if (plot !== null && shape === wanted) {
       plot.setData(data);

@@ -28,7 +28,7 @@
 
 static struct global_http *http;
 static struct global_http_admin *admin;
-static _Atomic uint64_t answered;
+static _Atomic uint64_t answered, followed;
 static _Atomic bool over;
 
 static void *client(void *unused)
@@ -52,9 +52,36 @@ static void *client(void *unused)
     return unused;
 }
 
+static bool has_event(struct h2_probe *p, void *id)
+{
+    struct h2_probe_answer *a = h2_probe_of(p, *(int32_t *)id);
+    return a->closed || strstr(h2_probe_text(a), "\n\n") != NULL; /* refused, or an event */
+}
+
+/* Streams on both workers, more than there are seats; some are left for the stop to end. */
+static void *follower(void *kept)
+{
+    struct h2_probe **last = kept;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        struct h2_probe *p = h2_probe_open(global_http_port(http), NULL);
+        int32_t id = 0;
+        for (unsigned i = 0; i < 3 && !p->dead; i++)
+            id = h2_probe_ask(p, "GET", "/v1/stream?ad_id=x&minutes=5", NULL, (struct span){0},
+                              false);
+        CHECK(h2_probe_until(p, has_event, &id));
+        followed += h2_probe_of(p, id)->status == 200;
+        if (round + 1 < ROUNDS)
+            h2_probe_close(p);
+        else
+            *last = p;
+    }
+    return NULL;
+}
+
 static void *observer(void *unused)
 {
     while (!over) {
+        (void)global_http_streams(http);
         struct buf out = {0};
         global_http_admin_metrics(admin, &out);
         (void)global_http_admin_ready(admin, &out);
@@ -92,6 +119,26 @@ static void merge(struct merger *m, struct bus_port *replica)
     CHECK(view.rows_changed == CUTS);
 }
 
+/* Clients, followers and the operator at once, while the merger works. kept: streams that go on. */
+static void everybody(struct merger *m, struct bus_port *replica, struct h2_probe *kept[2])
+{
+    pthread_t clients[CLIENTS], watcher, followers[2];
+    CHECK(pthread_create(&watcher, NULL, observer, NULL) == 0);
+    for (unsigned i = 0; i < CLIENTS; i++)
+        CHECK(pthread_create(&clients[i], NULL, client, NULL) == 0);
+    for (unsigned i = 0; i < 2; i++)
+        CHECK(pthread_create(&followers[i], NULL, follower, &kept[i]) == 0);
+    merge(m, replica);
+    for (unsigned i = 0; i < 2; i++)
+        CHECK(pthread_join(followers[i], NULL) == 0);
+    for (unsigned i = 0; i < CLIENTS; i++)
+        CHECK(pthread_join(clients[i], NULL) == 0);
+    over = true;
+    CHECK(pthread_join(watcher, NULL) == 0);
+    CHECK(followed > 0);
+    CHECK(answered >= CLIENTS * STREAMS * (ROUNDS - ROUNDS / 5));
+}
+
 int main(void)
 {
     struct made_certs certs = {0};
@@ -101,7 +148,7 @@ int main(void)
     struct sim_clock clock;
     struct merger *m;
     char store[128];
-    pthread_t clients[CLIENTS], watcher;
+    struct h2_probe *kept[2];
 
     log_init("tsan", LOG_ERROR);
     made_certs_init(&certs);
@@ -128,6 +175,7 @@ int main(void)
                   .tls = tls,
                   .listen = "127.0.0.1:0",
                   .workers = 2,
+                  .streams = 7,
                   .metrics = metrics},
               &http) == ERR_OK);
     CHECK(global_http_admin_new(
@@ -141,18 +189,12 @@ int main(void)
     global_http_admin_show(admin, &view);
     CHECK(global_http_admin_start(admin) == ERR_OK);
 
-    CHECK(pthread_create(&watcher, NULL, observer, NULL) == 0);
-    for (unsigned i = 0; i < CLIENTS; i++)
-        CHECK(pthread_create(&clients[i], NULL, client, NULL) == 0);
-    merge(m, sim_bus_client(server));
-    for (unsigned i = 0; i < CLIENTS; i++)
-        CHECK(pthread_join(clients[i], NULL) == 0);
-    over = true;
-    CHECK(pthread_join(watcher, NULL) == 0);
-    CHECK(answered >= CLIENTS * STREAMS * (ROUNDS - ROUNDS / 5));
+    everybody(m, sim_bus_client(server), kept);
 
     global_http_admin_stop(admin);
     global_http_stop(http);
+    h2_probe_close(kept[0]);
+    h2_probe_close(kept[1]);
     merger_free(m);
     sim_bus_server_free(server);
     metrics_free(metrics);
