@@ -170,6 +170,7 @@ def soak(options):
             expect(load.poll() is None, "the load ended by itself")
             run.sample()
             if len(run.times) % 30 == 0:
+                run.write(folder)  # so that a run that breaks off says something
                 step(f"{run.times[-1] / 60:.0f} minutes, {run.clicks[-1]:.0f} clicks")
         run.write(folder)
         plot(run, folder)
