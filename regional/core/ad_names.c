@@ -148,17 +148,30 @@ static void close_hole(struct ad_names *names, uint32_t hole)
     }
 }
 
+/* What goes is not to be saved any more. */
+static void unlist_retired(struct ad_names *names, uint32_t below)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < names->unsaved_count; i++) {
+        struct ad_name *name = names->unsaved[i];
+        name->listed = name->keep_below > below;
+        if (name->listed)
+            names->unsaved[kept++] = name;
+    }
+    names->unsaved_count = kept;
+}
+
 void ad_names_retire(struct ad_names *names, uint32_t below)
 {
+    unlist_retired(names, below);
     for (uint32_t at = 0; at < names->capacity;) {
         struct ad_name *name = names->places[at];
         if (name == NULL || name->keep_below > below) {
             at++;
             continue;
         }
-        /* A due name belongs to a changed row, and changed rows are not retired; what was seen
-         * since the last cut is of no retired minute either. */
-        CHECK(!name->due && !name->listed);
+        /* A due name belongs to a changed row, and changed rows are not retired. */
+        CHECK(!name->due);
         if (name->stored)
             buf_put_u64(&names->dropped, name->ad_hash);
         names->name_bytes -= heap_bytes(offsetof(struct ad_name, text) + name->length);
@@ -201,6 +214,12 @@ void ad_names_take_due(struct ad_names *names, struct ad_name **out)
     if (taken > 1)
         qsort(out, taken, sizeof(struct ad_name *), by_hash);
     names->due = 0;
+}
+
+void ad_names_sort_unsaved(struct ad_names *names)
+{
+    if (names->unsaved_count > 1)
+        qsort(names->unsaved, names->unsaved_count, sizeof(struct ad_name *), by_hash);
 }
 
 void ad_names_saved(struct ad_names *names)

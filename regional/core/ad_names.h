@@ -66,6 +66,8 @@ void ad_names_take_due(struct ad_names *names, struct ad_name **out);
 
 /* The store says something else of the name than we do now. */
 void ad_names_changed(struct ad_names *names, struct ad_name *name);
+/* In the order of the store: its pages are written once each. */
+void ad_names_sort_unsaved(struct ad_names *names);
 /* All that is unsaved goes into this cut's transaction; the caller has written it. */
 void ad_names_saved(struct ad_names *names);
 
@@ -76,7 +78,8 @@ void ad_names_saved(struct ad_names *names);
  * seeded with the key */
 #define AD_NAMES_KEY_BYTES 10
 void ad_names_key(uint8_t out[AD_NAMES_KEY_BYTES], uint16_t partition, uint64_t ad_hash);
-/* Replaces *out. A name that was not in any cut before is in `cut`. */
+/* Replaces *out. A name that was seen first since the last record is as of `cut`: who writes
+ * records has told all names by then. */
 void ad_names_write(struct buf *out, uint16_t partition, struct ad_name *name, uint64_t cut);
 /* Into names that do not hold it; one that was retired, but not deleted yet, is listed as dropped.
  * ERR_KV_CORRUPT: not what was written under this key. */

@@ -56,10 +56,14 @@ static void put_redo(struct fold *f, struct cut *out)
     }
 }
 
+/* Redo values hold the names of their ads. So records are due only when redo values go, that is a
+ * few times a minute, and each page of the store is written once for all of them. */
 static void put_names(struct fold *f, struct cut *out)
 {
     struct ad_names *names = &f->names;
     uint8_t key[AD_NAMES_KEY_BYTES];
+    CHECK(names->due == 0 && f->partial_cut == f->cut);
+    ad_names_sort_unsaved(names);
     for (size_t i = 0; i < names->dropped.length; i += 8) {
         ad_names_key(key, f->options.partition, bytes_load_u64(names->dropped.data + i));
         (void)add_put(out, CUT_TABLE_NAMES, key, sizeof(key));
@@ -138,8 +142,8 @@ enum err cut_make(struct fold *f, const struct cut_request *request, struct cut 
     CHECK(f->cut < UINT64_MAX);
     out->partition = f->options.partition;
     f->cut++;
+    uint32_t retired_below = f->retired_below;
     put_redo(f, out);
-    put_names(f, out);
     if (request->by_stream) {
         if (announce_is_due(f, request->time_ms)) {
             enum err err = announce_partial(f, &request->who, request->time_ms, request->store,
@@ -150,6 +154,8 @@ enum err cut_make(struct fold *f, const struct cut_request *request, struct cut 
             move_closed(f, out);
             if (f->options.memory_bytes > 0)
                 move_largest(f, out);
+            if (out->move_count > 0 || f->retired_below != retired_below)
+                put_names(f, out);
         }
         edge_book_forget(&f->edges, f->stream_ms, f->watermark_ms);
         f->cut_second = request->time_ms / 1000;

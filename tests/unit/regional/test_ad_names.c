@@ -26,7 +26,8 @@ Test(ad_names, a_name_outlives_its_rows_by_a_day_at_most)
         struct ad_names names = {0};
         ad_names_hold(&names, hash, span_of_text("one"), 10000);
         ad_names_hold(&names, hash, span_of_text("one"), 9000);
-        ad_names_saved(&names);
+        if (hash % 2 == 0)
+            ad_names_saved(&names);
 
         ad_names_retire(&names, 10000);
         cr_assert_not_null(ad_names_find(&names, hash));
@@ -34,7 +35,8 @@ Test(ad_names, a_name_outlives_its_rows_by_a_day_at_most)
 
         cr_assert_null(ad_names_find(&names, hash));
         cr_assert_eq(names.used, 0);
-        cr_assert_eq(names.dropped.length, 8, "its record goes with the next cut");
+        cr_assert_eq(names.dropped.length, hash % 2 == 0 ? 8 : 0, "its record goes, if it has one");
+        cr_assert_eq(names.unsaved_count, 0);
         ad_names_done(&names);
     }
 }

@@ -30,11 +30,10 @@ Test(cut, it_holds_one_redo_value_a_minute_the_state_and_the_partial)
 
     cut(f, T + 1000, true, &c);
 
-    cr_assert_eq(c.put_count, 2 + f->names.used + 1);
+    cr_assert_eq(c.put_count, 3);
     cr_assert_eq(c.puts[0].table, CUT_TABLE_REDO);
     cr_assert_eq(c.puts[1].table, CUT_TABLE_REDO);
-    cr_assert_eq(c.puts[2].table, CUT_TABLE_NAMES);
-    cr_assert_eq(c.puts[c.put_count - 1].table, CUT_TABLE_STATE);
+    cr_assert_eq(c.puts[2].table, CUT_TABLE_STATE);
     cr_assert_eq(c.partials.count, 1);
     cr_assert_eq(f->cut, 1);
     cr_assert(!f->uncut);

@@ -184,3 +184,36 @@ Test(minute_chunk, a_good_checksum_over_bad_content_is_not_believed)
     buf_done(&w.value);
     free(keys);
 }
+
+static int by_bytes(const void *a, const void *b)
+{
+    return memcmp(a, b, HASH_CLICK_BYTES);
+}
+
+Test(minute_chunk, keys_of_any_number_and_likeness_are_sorted)
+{
+    struct rng rng = {12};
+    const uint32_t counts[] = {0, 1, 2, 31, 33, 100, 1000, 60000};
+    for (unsigned c = 0; c < countof(counts); c++) {
+        for (unsigned alike = 0; alike <= 12; alike += 4) {
+            size_t bytes = (size_t)counts[c] * HASH_CLICK_BYTES;
+            uint8_t *keys = base_zalloc(counts[c] + 1, HASH_CLICK_BYTES);
+            uint8_t *wanted = base_zalloc(counts[c] + 1, HASH_CLICK_BYTES);
+            for (uint32_t i = 0; i < counts[c]; i++) {
+                uint8_t *key = keys + (size_t)i * HASH_CLICK_BYTES;
+                bytes_store_u64(key, rng_next(&rng));
+                bytes_store_u32(key + 8, (uint32_t)rng_next(&rng));
+                bytes_store_u32(key + 12, i); /* distinct */
+                memset(key, 0x5a, alike);
+            }
+            memcpy(wanted, keys, bytes);
+            qsort(wanted, counts[c], HASH_CLICK_BYTES, by_bytes);
+
+            minute_chunk_sort(keys, counts[c]);
+
+            cr_assert_eq(memcmp(keys, wanted, bytes), 0, "%u keys, %u alike", counts[c], alike);
+            free(keys);
+            free(wanted);
+        }
+    }
+}
