@@ -253,7 +253,9 @@ static int bench_ours(const char *folder, uint32_t settle_ms)
     kv_lmdb_close(kv);
 
     double load_s = wall_now_s();
-    CHECK(kv_lmdb_open(&store, &kv) == ERR_OK && replica_new(&options, &r) == ERR_OK);
+    CHECK(kv_lmdb_open(&store, &kv) == ERR_OK);
+    options.kv = kv;
+    CHECK(replica_new(&options, &r) == ERR_OK);
     load_s = wall_now_s() - load_s;
     struct replica_view again;
     replica_view(r, &again);

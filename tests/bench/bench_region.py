@@ -70,7 +70,7 @@ def main():
     program = os.path.abspath(sys.argv[1])
     folder = tempfile.mkdtemp(prefix="bench_region.", dir="/var/tmp")
     os.chmod(folder, 0o755)
-    server, ours, sqlite, postgres = None, [], [], []
+    server, ours, stored, sqlite, postgres = None, [], [], [], []
     try:
         csv = os.path.join(folder, "clicks")
         expected = run(program, "csv", csv)["counted"]
@@ -81,6 +81,7 @@ def main():
             server = Region(folder)
         for number in range(ROUNDS):
             ours.append(run(program, "ours", os.path.join(folder, f"lmdb{number}")))
+            stored.append(run(program, "stored", os.path.join(folder, f"stored{number}")))
             sqlite.append(run(program, "sqlite", os.path.join(folder, f"sqlite{number}")))
             if server is not None:
                 us, counted = server.round(lines)
@@ -100,7 +101,7 @@ def main():
     if postgres:
         found["postgres / ours"] = statistics.median(postgres) / us
     print(f"{CLICKS} clicks, {ROUNDS} rounds, cuts of {BATCH}; every count exact; bytes by /proc/self/io write_bytes")
-    for name, rows in (("ours", ours), ("sqlite", sqlite)):
+    for name, rows in (("ours", ours), ("stored", stored), ("sqlite", sqlite)):
         print(f"{name:10}", *(" ".join(f"{k}={v:g}" for k, v in r.items()) + ";" for r in rows))
     print("postgres  ", *([f"cpu_us={u:.1f};" for u in postgres] or ["skipped: no postgresql-15-hll"]))
     missed = 0
