@@ -173,10 +173,13 @@ void archive_line_take(struct archive_line *l, const struct segment_head *head, 
     }
     CHECK(out->count == 0 || out->runs[0].first >= head->first);
     CHECK(out->count < 2 || out->runs[0].last < out->runs[1].first);
-    if (head->fin)
-        l->end = base_max_u64(l->end, head->last);
-    else if (head->last > l->end || (head->last == l->end && later))
-        l->end = 0; /* goes on after its end: a copy of the spool ended it for its original */
+    /* An end below the floor is that of a copy of the spool, which has less than its original. */
+    if (head->fin && head->last >= l->floor) {
+        l->ended = true;
+        l->end = head->last;
+    } else if (!head->fin && (head->last > l->end || (head->last == l->end && later))) {
+        l->ended = false; /* a copy of the spool ended what its original goes on with */
+    }
 }
 
 void archive_book_forget(struct archive_book *book, uint64_t stream_ms, uint64_t wall_ms)

@@ -20,9 +20,10 @@ struct archive_line {
     uint64_t epoch;
     uint64_t floor;                     /* every number below is taken, or is lost for good */
     uint64_t island_first, island_last; /* taken above the floor; equal: there is no island */
-    uint64_t end;                       /* FIN was heard: the line ends there; 0: not heard */
-    uint64_t gap_first;                 /* highest start heard; above the floor: a gap */
-    uint64_t heard_ms;                  /* message time */
+    bool ended;                         /* FIN was heard: the line ends at `end` */
+    uint64_t end;
+    uint64_t gap_first; /* highest start heard; above the floor: a gap */
+    uint64_t heard_ms;  /* message time */
     /* Not part of the state: what a committed cut holds. */
     uint64_t cut_floor, durable_floor;
     bool cut_known, durable, cut_finished, durable_finished;
@@ -73,7 +74,7 @@ void archive_line_take(struct archive_line *l, const struct segment_head *head, 
 
 static inline bool archive_line_is_finished(const struct archive_line *l)
 {
-    return l->end != 0 && l->floor == l->end;
+    return l->ended && l->floor == l->end;
 }
 static inline bool archive_line_has_gap(const struct archive_line *l)
 {

@@ -4,7 +4,7 @@
  *   checksum u64 (XXH3-64 of the rest), version u8, region block, partition u16
  *   cut, stream_ms, position: seq, digest, each u64
  *   varint edges, each: block name, varint lines, each:
- *       epoch u64, varints floor, island_first, island_last, end, gap_first, heard_ms */
+ *       epoch u64, varints floor, island_first, island_last, end + 1 or 0, gap_first, heard_ms */
 #include "regional/core/archive_state.h"
 
 #define STATE_SEED 0x41535441ULL
@@ -31,7 +31,7 @@ void archive_state_write(struct buf *out, const struct archive *a)
             buf_put_varint(out, line->floor);
             buf_put_varint(out, line->island_first);
             buf_put_varint(out, line->island_last);
-            buf_put_varint(out, line->end);
+            buf_put_varint(out, line->ended ? line->end + 1 : 0);
             buf_put_varint(out, line->gap_first);
             buf_put_varint(out, line->heard_ms);
         }
@@ -50,7 +50,9 @@ static bool read_line(struct reader *r, struct archive_edge *edge)
     line->floor = reader_varint(r);
     line->island_first = reader_varint(r);
     line->island_last = reader_varint(r);
-    line->end = reader_varint(r);
+    uint64_t behind_end = reader_varint(r);
+    line->ended = behind_end > 0;
+    line->end = behind_end > 0 ? behind_end - 1 : 0;
     line->gap_first = reader_varint(r);
     line->heard_ms = reader_varint(r);
     bool no_island = line->island_first == 0 && line->island_last == 0;

@@ -129,9 +129,26 @@ static void check_passed_over(struct sim_edge *e, uint32_t region)
             sim_violation(w, "trim", "%s passes over the archiver %s", e->process.name,
                           r->process.name);
     }
+    if (w->archiver_count > 0 && rows[reader].passed_over)
+        sim_violation(w, "trim", "%s passes over the archiver of region %u", e->process.name,
+                      region);
     if (over > 0 && (live == 0 || !e->pressed))
         sim_violation(w, "trim", "%s passes over %u folds, %u are live; nearly full: %d",
                       e->process.name, over, live, e->pressed);
+}
+
+/* Nor of anything that is not in objects, where there are any. */
+static void check_archived(struct sim_edge *e, const struct edge_line *line)
+{
+    struct sim_world *w = e->process.world;
+    if (w->archiver_count == 0)
+        return;
+    uint64_t archived = sim_archiver_prefix(&w->archivers[line->home], e->process.index,
+                                            line->spool.epoch, line->spool.partition);
+    if (line->spool.low > archived)
+        sim_violation(w, "trim", "%s let go of numbers below %llu, archived are %llu",
+                      e->process.name, (unsigned long long)line->spool.low,
+                      (unsigned long long)archived);
 }
 
 /* Some fold, and every archiver, has what is let go; and so has every fold never passed over. */
@@ -168,6 +185,7 @@ void sim_checks_edge(struct sim_edge *e)
         const struct edge_line *line = p->lines[l];
         uint32_t reader = 0;
         check_trim(e, line);
+        check_archived(e, line);
         for (uint32_t i = 0; i < w->replica_count; i++) {
             const struct sim_replica *r = &w->replicas[i];
             if (r->region != line->home)

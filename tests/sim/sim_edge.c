@@ -90,6 +90,11 @@ static void edge_options(const struct sim_edge *e, struct edge_pipeline_options 
             (void)snprintf(region->readers[region->reader_count++], sizeof(region->readers[0]),
                            "%s", w->replicas[r].process.name);
         }
+        if (w->archiver_count == 0)
+            continue;
+        region->archivers |= 1u << region->reader_count;
+        (void)snprintf(region->readers[region->reader_count++], sizeof(region->readers[0]), "%s",
+                       w->archivers[i].process.name);
     }
 }
 

@@ -32,7 +32,8 @@ static struct sim_process *process_of(struct sim_world *w, const struct sim_faul
 
 static uint32_t link_of(struct sim_world *w, const struct sim_fault *f)
 {
-    uint32_t count = process_of(w, f)->kind == SIM_REPLICA ? 1 : w->plan.regions;
+    enum sim_process_kind kind = process_of(w, f)->kind;
+    uint32_t count = kind == SIM_REPLICA || kind == SIM_ARCHIVER ? 1 : w->plan.regions;
     return f->target / w->process_count % count;
 }
 
@@ -245,6 +246,15 @@ static void link_fault(struct sim_world *w, const struct sim_fault *f, bool on)
         later(w, f);
 }
 
+static void archiver_wiped(struct sim_archiver *a, const struct sim_fault *f)
+{
+    sim_process_crash_driver(&a->process);
+    sim_kv_free(a->process.kv);
+    a->process.kv = sim_kv_new(ARCHIVER_TABLES);
+    a->wiped = true;
+    sim_process_down(&a->process, f->a);
+}
+
 static void lasting(struct sim_world *w, const struct sim_fault *f, bool on)
 {
     int64_t seconds = (int32_t)f->b, sign = on ? 1 : -1;
@@ -271,6 +281,12 @@ static void lasting(struct sim_world *w, const struct sim_fault *f, bool on)
         break;
     case SIM_FAULT_LATENCY:
         sim_bus_latency(server->bus, on ? f->b : w->plan.latency_ms);
+        break;
+    case SIM_FAULT_OBJECTS_AWAY:
+        sim_store_down(w->archivers[f->target % w->archiver_count].store, !on ? ERR_OK
+                                                                          : f->b == 1
+                                                                              ? ERR_STORE_REFUSED
+                                                                              : ERR_STORE_AWAY);
         break;
     case SIM_FAULT_SERVER_DOWN:
         server->down = false; /* its beginning has a function of its own */
@@ -317,10 +333,31 @@ static void read_fault(struct sim_process *p, const struct sim_fault *f)
                               .err = f->b == 1 ? ERR_KV_CORRUPT : ERR_KV_IO};
 }
 
+/* True: it was one of the archivers'. */
+static bool archiver_fault(struct sim_world *w, const struct sim_fault *f)
+{
+    if (f->kind < SIM_FAULT_CRASH_ARCHIVER)
+        return false;
+    if (w->archiver_count == 0)
+        return true;
+    struct sim_archiver *a = &w->archivers[f->target % w->archiver_count];
+    if (f->kind == SIM_FAULT_CRASH_ARCHIVER)
+        crash(&a->process, f);
+    else if (f->kind == SIM_FAULT_PUT_FAILS)
+        sim_store_fail_put(a->store, f->a, ERR_STORE_AWAY, f->b == 1);
+    else if (f->kind == SIM_FAULT_ARCHIVER_WIPED)
+        archiver_wiped(a, f);
+    else
+        lasting(w, f, true);
+    return true;
+}
+
 static void begin(struct sim_world *w, const struct sim_fault *f)
 {
     struct sim_replica *r = replica_of(w, f);
     sim_trace(w, "fault", "%s %u %u %d", sim_plan_fault_name(f->kind), f->target, f->a, (int)f->b);
+    if (archiver_fault(w, f))
+        return;
     switch (f->kind) {
     case SIM_FAULT_CRASH_EDGE:
         crash(&edge_of(w, f)->process, f);
@@ -444,6 +481,8 @@ void sim_faults_end(struct sim_world *w)
             p->nth.left = 0;
         sim_process_wake(p, w->now_ms);
     }
+    for (uint32_t i = 0; i < w->archiver_count; i++)
+        sim_store_fail_put(w->archivers[i].store, 0, ERR_OK, false);
     relink(w);
     sim_trace(w, "fault", "calm begins");
 }

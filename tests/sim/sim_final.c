@@ -369,6 +369,8 @@ static void check_digests(struct sim_world *w, const struct sim_replica *one,
 
 void sim_final_check(struct sim_world *w)
 {
+    for (uint32_t i = 0; i < w->archiver_count; i++)
+        sim_archiver_final(&w->archivers[i]);
     for (uint32_t i = 0; i < w->replica_count; i++) {
         sim_stored_check(&w->replicas[i]);
         for (uint32_t p = 0; p < w->plan.partitions; p++) {

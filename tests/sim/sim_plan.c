@@ -253,6 +253,30 @@ static void draw_closed(struct sim_plan *p)
     p->value_items = PICK(&r, 1, 2, 3, 10, 1000);
 }
 
+/* Drawn apart, too. */
+static void draw_archivers(struct sim_plan *p)
+{
+    struct rng r = {p->seed ^ 0xA2C41FEULL};
+    p->objects = rng_chance(&r, 300);
+    if (p->objects == 0)
+        return;
+    uint32_t most = rng_chance(&r, 200) ? 0 : 1 + skewed(&r, 25);
+    for (uint32_t i = 0; i < most; i++) {
+        struct sim_fault f = {.at_ms = between(&r, 8000, p->chaos_ms),
+                              .target = (uint32_t)rng_below(&r, SIM_ARCHIVERS)};
+        f.kind =
+            (enum sim_fault_kind)between(&r, SIM_FAULT_CRASH_ARCHIVER, SIM_FAULT_ARCHIVER_WIPED);
+        f.a = f.kind == SIM_FAULT_PUT_FAILS ? between(&r, 1, 6)
+                                            : PICK(&r, 0, 200, 1500, 6000, 20000, 60000, 130000);
+        if (f.kind == SIM_FAULT_CRASH_ARCHIVER)
+            f.b = rng_chance(&r, 700) ? between(&r, 1, 12) : 0;
+        else
+            f.b = rng_chance(&r, 500);
+        p->kinds |= 1ULL << f.kind;
+        sim_plan_add(p, f);
+    }
+}
+
 void sim_plan_draw(struct sim_plan *p, uint64_t seed)
 {
     struct rng r = {seed * 0x9E3779B97F4A7C15ULL + 77};
@@ -293,6 +317,7 @@ void sim_plan_draw(struct sim_plan *p, uint64_t seed)
     draw_read_faults(p);
     draw_small_spools(p);
     draw_closed(p);
+    draw_archivers(p);
 }
 
 /* Options by name, so that text and struct cannot drift apart. */
@@ -313,6 +338,7 @@ void sim_plan_draw(struct sim_plan *p, uint64_t seed)
     X(spool_bytes, 0, 1000000000) \
     X(archivers, 0, 1) \
     X(silent_ms, 0, 6000000) \
+    X(objects, 0, 1) \
     X(ads, 1, SIM_ADS) \
     X(users, 1, 1000000) \
     X(clicks, 0, 1000000) \
@@ -387,7 +413,7 @@ bool sim_plan_read(struct sim_plan *p, FILE *in, char *out_error, size_t error_s
     sim_plan_draw(p, 1); /* what the text does not say stands as in seed 1, without its faults */
     p->fault_count = 0;
     p->again = p->late = p->lost_answers = 0;
-    p->spool_bytes = p->archivers = p->silent_ms = 0;
+    p->spool_bytes = p->archivers = p->silent_ms = p->objects = 0;
     for (unsigned number = 1; fgets(line, sizeof(line), in) != NULL; number++) {
         line[strcspn(line, "#\n")] = '\0';
         if (line[strspn(line, " \t")] == '\0')

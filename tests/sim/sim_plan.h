@@ -14,6 +14,7 @@
 #define SIM_PARTITIONS 3
 #define SIM_EDGES      6 /* of all regions */
 #define SIM_REPLICAS   6 /* likewise */
+#define SIM_ARCHIVERS  3 /* likewise */
 #define SIM_GLOBES     2
 #define SIM_ADS        16
 #define SIM_BASE_MS    1800000000000ULL /* true time 0, on the wall: a full minute */
@@ -47,7 +48,11 @@
     X(LATENCY, "latency")               /* server      for ms            ms */                     \
     X(WRITE_OFF, "write-off")           /* edge        -                 -: an operator's haste */ \
     X(RETIRE, "retire")                 /* edge        -                 -: for good */            \
-    X(READ_IO, "read-io")               /* process     reads until EIO   1: damage is found */
+    X(READ_IO, "read-io")               /* process     reads until EIO   1: damage is found */     \
+    X(CRASH_ARCHIVER, "crash-archiver") /* archiver    down ms           as crash-edge */          \
+    X(OBJECTS_AWAY, "objects-away")     /* archiver    for ms            1: refused */             \
+    X(PUT_FAILS, "put-fails")           /* archiver    puts until then   1: it took effect */      \
+    X(ARCHIVER_WIPED, "archiver-wiped") /* archiver    down ms           - */
 
 enum sim_fault_kind {
 #define SIM_FAULT_ROW(name, text) SIM_FAULT_##name,
@@ -81,6 +86,7 @@ struct sim_plan {
      * to the edges (fold replicas all the same: their names are what matters); when a fold is
      * missing. */
     uint32_t spool_bytes, archivers, silent_ms;
+    uint32_t objects; /* 1: each region has an archiver of its own, which writes objects */
     uint32_t ads, users, clicks, pace_ms, batch, burst, quiet_ms;
     /* Closed minutes: 0 in memory, 1 in the store, 2 in the store at every other replica, 3 in the
      * store, and open ones as well: there is no memory; in values of so many keys or rows. */

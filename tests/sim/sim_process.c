@@ -6,7 +6,7 @@
 void sim_process_init(struct sim_world *w, struct sim_process *p, enum sim_process_kind kind,
                       uint32_t index)
 {
-    static const char *const names[] = {"edge", "replica", "globe"};
+    static const char *const names[] = {"edge", "replica", "globe", "archiver"};
     p->world = w;
     p->kind = kind;
     p->index = index;
@@ -106,6 +106,9 @@ void sim_process_crash_driver(struct sim_process *p)
         break;
     case SIM_GLOBE:
         sim_globe_crash(&w->globes[p->index]);
+        break;
+    case SIM_ARCHIVER:
+        sim_archiver_crash(&w->archivers[p->index]);
         break;
     }
 }

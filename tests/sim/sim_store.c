@@ -19,6 +19,8 @@ struct sim_store {
     bool fail_applied;
     uint64_t puts;
     struct sim_fuse *fuse;
+    void (*spy)(void *context, const char *name, struct span data);
+    void *spy_context;
 };
 
 static struct sim_store *sim_of(struct object_store *s)
@@ -67,6 +69,8 @@ static void store_object(struct sim_store *s, const char *name, struct span data
     }
     buf_clear(&o->data);
     buf_put(&o->data, data.data, data.length);
+    if (s->spy != NULL)
+        s->spy(s->spy_context, name, data);
 }
 
 static enum err put(struct object_store *store, const char *name, enum object_kind kind,
@@ -184,6 +188,13 @@ bool sim_store_remove(struct object_store *store, const char *name)
     s->count--;
     memmove(o, o + 1, (size_t)(s->objects + s->count - o) * sizeof(*o));
     return true;
+}
+
+void sim_store_watch(struct object_store *store,
+                     void (*spy)(void *context, const char *name, struct span data), void *context)
+{
+    sim_of(store)->spy = spy;
+    sim_of(store)->spy_context = context;
 }
 
 void sim_store_fuse(struct object_store *store, struct sim_fuse *fuse)

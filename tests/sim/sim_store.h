@@ -22,5 +22,8 @@ struct span sim_store_data(const struct object_store *s, uint32_t index);
 /* False: it is not there. */
 bool sim_store_remove(struct object_store *s, const char *name);
 
+/* Sees every object as it is stored. */
+void sim_store_watch(struct object_store *s,
+                     void (*spy)(void *context, const char *name, struct span data), void *context);
 /* A put is an effect of the process that burns the fuse. */
 void sim_store_fuse(struct object_store *s, struct sim_fuse *fuse);

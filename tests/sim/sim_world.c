@@ -51,9 +51,12 @@ static void spy(void *context, const char *subject, struct span data, const char
     if (stream != NULL && strncmp(subject, "clicks.", 7) == 0)
         sim_shadow_stored(s->world, s->region, (uint32_t)(strrchr(stream, '_')[1] - '0'), seq,
                           data);
-    if (strncmp(subject, "floors.", 7) == 0)
+    if (strncmp(subject, "floors.", 7) == 0) {
         sim_region_heard_floors(s->world, s->region, data);
-    else if (stream != NULL && strncmp(subject, "partials.", 9) == 0)
+        sim_archiver_heard_floors(s->world, s->region, data);
+        return;
+    }
+    if (stream != NULL && strncmp(subject, "partials.", 9) == 0)
         sim_region_heard_partial(s->world, s->region, subject, data);
 }
 
@@ -81,6 +84,7 @@ static void make(struct sim_world *w, const struct sim_plan *plan, struct spy *s
     w->edge_count = plan->regions * plan->edges;
     w->replica_count = plan->regions * plan->replicas;
     w->globe_count = plan->globes;
+    w->archiver_count = plan->objects * plan->regions;
     sim_oracle_init(&w->oracle, plan->regions, plan->partitions, plan->ads);
     sim_shadow_init(w);
     for (uint32_t i = 0; i < plan->regions; i++)
@@ -91,6 +95,8 @@ static void make(struct sim_world *w, const struct sim_plan *plan, struct spy *s
         sim_region_init(w, i);
     for (uint32_t i = 0; i < w->globe_count; i++)
         sim_globe_init(w, i);
+    for (uint32_t i = 0; i < w->archiver_count; i++)
+        sim_archiver_init(w, i);
     for (uint32_t i = 0; i < w->process_count; i++)
         w->processes[i]->start_ms = rng_below(&w->rng, 500);
     const struct sim_plan_nth *nth = &plan->nth;
@@ -119,6 +125,8 @@ static void unmake(struct sim_world *w)
     }
     for (uint32_t i = 0; i < w->globe_count; i++)
         free(w->globes[i].seen);
+    for (uint32_t i = 0; i < w->archiver_count; i++)
+        sim_archiver_done(&w->archivers[i]);
     sim_operators_done(w);
     for (uint32_t i = 0; i < w->plan.regions; i++)
         sim_bus_server_free(w->servers[i].bus);
@@ -140,6 +148,9 @@ static void open_process(struct sim_process *p)
         break;
     case SIM_GLOBE:
         sim_globe_open(&w->globes[p->index]);
+        break;
+    case SIM_ARCHIVER:
+        sim_archiver_open(&w->archivers[p->index]);
         break;
     }
 }
@@ -163,6 +174,9 @@ static void turn(struct sim_process *p)
         break;
     case SIM_GLOBE:
         sim_globe_step(&w->globes[p->index]);
+        break;
+    case SIM_ARCHIVER:
+        sim_archiver_step(&w->archivers[p->index]);
         break;
     }
 }
@@ -188,7 +202,7 @@ static uint64_t next_due(const struct sim_world *w)
 /* One of the processes that are due, or NULL. */
 static struct sim_process *draw_due(struct sim_world *w)
 {
-    struct sim_process *due[SIM_EDGES + SIM_REPLICAS + SIM_GLOBES];
+    struct sim_process *due[SIM_PROCESSES];
     uint32_t count = 0;
     for (uint32_t i = 0; i < w->process_count; i++)
         if (process_due(w->processes[i]) <= w->now_ms)

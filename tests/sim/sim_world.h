@@ -6,16 +6,19 @@
 #include "edge/edge_pipeline.h"
 #include "global/global_merger.h"
 #include "global/global_reader.h"
+#include "regional/regional_archiver.h"
 #include "regional/regional_replica.h"
 #include "tests/sim/sim_bus.h"
 #include "tests/sim/sim_clock.h"
 #include "tests/sim/sim_kv.h"
 #include "tests/sim/sim_oracle.h"
 #include "tests/sim/sim_plan.h"
+#include "tests/sim/sim_store.h"
 
 #define SIM_NEVER UINT64_MAX
 
-enum sim_process_kind { SIM_EDGE, SIM_REPLICA, SIM_GLOBE };
+enum sim_process_kind { SIM_EDGE, SIM_REPLICA, SIM_GLOBE, SIM_ARCHIVER };
+#define SIM_PROCESSES (SIM_EDGES + SIM_REPLICAS + SIM_GLOBES + SIM_ARCHIVERS)
 
 /* What all processes have. Store and clock outlive a crash, buses and driver do not. */
 struct sim_process {
@@ -100,6 +103,20 @@ struct sim_globe {
     uint64_t watermark_ms[SIM_REGIONS];
 };
 
+struct sim_archived;
+
+/* The store of objects outlives a crash, and the loss of the archiver's own store. */
+struct sim_archiver {
+    struct sim_process process;
+    uint32_t region;
+    struct archiver *archiver;
+    struct object_store *store;
+    uint16_t partitions[SIM_PARTITIONS];
+    bool wiped; /* its own store was ever lost */
+    uint32_t line_count;
+    struct sim_archived *lines; /* what its manifests vouch for */
+};
+
 struct sim_server {
     struct sim_bus_server *bus;
     bool down;
@@ -128,11 +145,12 @@ struct sim_world {
     int phase;
     uint64_t calm_ms, deadline_ms; /* when liveness began; must have converged by */
     struct sim_server servers[SIM_REGIONS];
-    uint32_t edge_count, replica_count, globe_count, process_count;
+    uint32_t edge_count, replica_count, globe_count, archiver_count, process_count;
     struct sim_edge edges[SIM_EDGES];
     struct sim_replica replicas[SIM_REPLICAS];
     struct sim_globe globes[SIM_GLOBES];
-    struct sim_process *processes[SIM_EDGES + SIM_REPLICAS + SIM_GLOBES];
+    struct sim_archiver archivers[SIM_ARCHIVERS];
+    struct sim_process *processes[SIM_PROCESSES];
     struct sim_oracle oracle;
     struct sim_shadow *shadow;
     uint64_t floors_ms[SIM_EDGES][SIM_REPLICAS]; /* when that edge was last told floors */
@@ -232,6 +250,18 @@ void sim_region_rebuild(struct sim_replica *r, uint64_t down_ms);
 void sim_region_heard_floors(struct sim_world *w, uint32_t region, struct span data);
 void sim_region_heard_partial(struct sim_world *w, uint32_t region, const char *subject,
                               struct span data);
+
+/* sim_archiver.c */
+void sim_archiver_init(struct sim_world *w, uint32_t index);
+void sim_archiver_done(struct sim_archiver *a);
+void sim_archiver_open(struct sim_archiver *a);
+void sim_archiver_crash(struct sim_archiver *a);
+void sim_archiver_step(struct sim_archiver *a);
+void sim_archiver_heard_floors(struct sim_world *w, uint32_t region, struct span data);
+/* How many numbers of the line, from 0 on, its manifests vouch for. */
+uint64_t sim_archiver_prefix(struct sim_archiver *a, uint32_t edge, uint64_t epoch,
+                             uint16_t partition);
+void sim_archiver_final(struct sim_archiver *a);
 
 /* sim_globe.c */
 void sim_globe_init(struct sim_world *w, uint32_t index);

@@ -132,6 +132,29 @@ Test(archive_book, a_line_ends_where_all_of_it_is_taken)
     cr_assert(!archive_line_is_finished(&l) && l.floor == 12, "a copy goes on");
 }
 
+Test(archive_book, a_line_without_numbers_ends_too_and_a_copys_end_counts_at_the_floor_alone)
+{
+    struct archive_line l = {0};
+    struct archive_wish w;
+    struct segment_head fin = head_of(0, 0, 0);
+    fin.fin = true;
+    archive_line_take(&l, &fin, 1000, true, &w);
+    cr_assert(archive_line_is_finished(&l));
+
+    l = (struct archive_line){.floor = 10};
+    fin = head_of(20, 21, 0);
+    fin.fin = true;
+    archive_line_take(&l, &fin, 1000, false, &w);
+    fin = head_of(5, 5, 0);
+    fin.fin = true;
+    archive_line_take(&l, &fin, 1000, false, &w);
+    cr_assert(!archive_line_is_finished(&l));
+    fin = head_of(10, 10, 0);
+    fin.fin = true;
+    archive_line_take(&l, &fin, 1000, false, &w);
+    cr_assert(archive_line_is_finished(&l), "a copy ends where we stand");
+}
+
 /* Whatever comes in whatever order: nothing is taken twice, the floor is below the first number
  * that is missing, and when all has been sent again all is taken. */
 Test(archive_book, random_segments_are_taken_once_and_floors_never_lie)
@@ -190,7 +213,7 @@ Test(archive_book, finished_lines_are_forgotten_when_both_clocks_say_so)
     struct archive_book book = {0};
     struct archive_edge *e = archive_book_open(&book, "us-e1");
     *archive_book_open_line(e, 1) =
-        (struct archive_line){.epoch = 1, .floor = 5, .end = 5, .heard_ms = 1000};
+        (struct archive_line){.epoch = 1, .floor = 5, .ended = true, .end = 5, .heard_ms = 1000};
     *archive_book_open_line(e, 2) = (struct archive_line){.epoch = 2, .floor = 5, .heard_ms = 1000};
 
     archive_book_forget(&book, ARCHIVE_FORGET_MS + 2000, 2000);
@@ -216,6 +239,7 @@ Test(archive_book, floors_are_durable_only_by_the_commit_of_their_cut)
     cr_assert(!l->durable && !e->floor_due);
     archive_book_committed(&book);
     cr_assert(l->durable && l->durable_floor == 5 && e->floor_due && !l->durable_finished);
+    l->ended = true;
     l->end = 8;
     archive_book_cut(&book);
     archive_book_committed(&book);

@@ -9,8 +9,8 @@ static void given_state(struct buf *out)
     struct archive_edge *e = archive_book_open(&a->book, "us-e1");
     *archive_book_open_line(e, 3) = (struct archive_line){
         .epoch = 3, .floor = 10, .island_first = 20, .island_last = 1000, .gap_first = 2000};
-    *archive_book_open_line(e, 9) =
-        (struct archive_line){.epoch = 9, .floor = 300, .end = 300, .heard_ms = GIVEN_START_MS};
+    *archive_book_open_line(e, 9) = (struct archive_line){
+        .epoch = 9, .floor = 300, .ended = true, .end = 300, .heard_ms = GIVEN_START_MS};
     (void)archive_book_open(&a->book, "us-e2");
     a->cut = 77;
     a->position = (struct archive_position){5, 6};
