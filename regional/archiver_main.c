@@ -5,6 +5,7 @@
 #include "common/run/clock_os.h"
 #include "common/run/kv_lmdb.h"
 #include "common/run/log.h"
+#include "common/run/object_digest.h"
 #include "common/run/object_folder.h"
 #include "common/run/object_s3.h"
 #include "common/run/options.h"
@@ -194,6 +195,7 @@ static enum err open_archiver(void)
                                        .object_age_ms = o->archive.object_age_ms,
                                        .codec = o->codec,
                                        .ip = o->ip,
+                                       .sha256 = object_digest,
                                        .kv = program.kv,
                                        .bus = program.bus,
                                        .clock = clock_os(),

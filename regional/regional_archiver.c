@@ -33,6 +33,7 @@ static void part_init(struct archiver *r, uint32_t index)
     options.who.partitions = o->partitions_total;
     options.who.codec = o->codec;
     options.who.ip = o->ip;
+    options.who.sha256 = o->sha256;
     memcpy(options.who.archiver, o->archiver, sizeof(options.who.archiver));
     memcpy(options.who.region, o->region, sizeof(options.who.region));
     *p = (struct archiver_part){.index = index, .archive = archive_new(&options)};

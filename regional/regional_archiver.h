@@ -50,6 +50,7 @@ struct archiver_options {
     uint32_t object_age_ms;
     enum archive_codec codec;
     enum archive_ip ip;
+    void (*sha256)(struct span data, char out_hex[65]); /* NULL: hash_sha256 */
     struct kv_port *kv;
     struct bus_port *bus;
     struct clock_port *clock;

@@ -3,9 +3,9 @@
 #include "common/run/object_s3_call.h"
 
 #include "common/run/log.h"
+#include "common/run/object_digest.h"
 
 #include <errno.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -96,14 +96,10 @@ static int on_progress(void *context, curl_off_t a, curl_off_t b, curl_off_t c, 
 
 static struct curl_slist *headers_of(const struct object_s3 *s, const struct object_s3_call *c)
 {
-    uint8_t digest[32];
-    char line[4200];
+    char digest[65], line[4200];
     struct curl_slist *list = NULL;
-    CHECK(EVP_Digest(c->body.length == 0 ? (const uint8_t *)"" : c->body.data, c->body.length,
-                     digest, NULL, EVP_sha256(), NULL) == 1);
-    int at = snprintf(line, sizeof(line), "x-amz-content-sha256: ");
-    for (unsigned i = 0; i < sizeof(digest); i++)
-        at += snprintf(line + at, sizeof(line) - (size_t)at, "%02x", digest[i]);
+    object_digest(c->body, digest);
+    (void)snprintf(line, sizeof(line), "x-amz-content-sha256: %s", digest);
     list = curl_slist_append(list, line);
     if (c->type != NULL) {
         (void)snprintf(line, sizeof(line), "Content-Type: %s", c->type);

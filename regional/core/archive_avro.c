@@ -8,7 +8,9 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#define BLOCK_BYTES  (64u << 10) /* snappy looks no farther back */
+/* Snappy looks no farther back than 64 KiB; zstandard gains by more. */
+#define BLOCK_BYTES(codec) ((codec) == ARCHIVE_SNAPPY ? 64u << 10 : 512u << 10)
+
 #define RECORD_BYTES (LIMIT_CLICK_ROW_BYTES + LIMIT_EDGE_NAME_BYTES + LIMIT_REGION_NAME_BYTES + 64)
 #define ZSTD_LEVEL   1
 
@@ -91,8 +93,11 @@ static void pack_zstandard(struct archive_avro *a)
     size_t bound = ZSTD_compressBound(a->block.length);
     buf_clear(&a->packed);
     buf_reserve(&a->packed, bound);
-    size_t length =
-        ZSTD_compress(a->packed.data, bound, a->block.data, a->block.length, ZSTD_LEVEL);
+    if (a->zstandard == NULL)
+        a->zstandard = ZSTD_createCCtx();
+    CHECK(a->zstandard != NULL);
+    size_t length = ZSTD_compressCCtx(a->zstandard, a->packed.data, bound, a->block.data,
+                                      a->block.length, ZSTD_LEVEL);
     CHECK(!ZSTD_isError(length));
     a->packed.length = length;
 }
@@ -152,7 +157,7 @@ void archive_avro_put(struct archive_avro *a, const struct archive_place *place,
     a->block.length += (size_t)(at - start);
     a->block_clicks++;
     a->clicks++;
-    if (a->block.length >= BLOCK_BYTES - RECORD_BYTES / 2)
+    if (a->block.length >= BLOCK_BYTES(a->codec) - RECORD_BYTES / 2)
         end_block(a);
 }
 
@@ -166,5 +171,6 @@ void archive_avro_done(struct archive_avro *a)
     buf_done(&a->file);
     buf_done(&a->block);
     buf_done(&a->packed);
+    (void)ZSTD_freeCCtx(a->zstandard);
     *a = (struct archive_avro){0};
 }

@@ -30,6 +30,7 @@ struct archive_avro {
     struct buf file;   /* header and whole blocks */
     struct buf block;  /* records of the block under way */
     struct buf packed; /* scratch */
+    void *zstandard;   /* its context, made when it is needed */
     uint64_t block_clicks, clicks;
 };
 

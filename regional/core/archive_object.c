@@ -189,6 +189,14 @@ static void put_names(const struct archive_object *o, const struct archive_ident
     CHECK(length > 0 && (size_t)length < sizeof(f->manifest_name));
 }
 
+static void digest(const struct archive_identity *who, struct span data, char out_hex[65])
+{
+    if (who->sha256 != NULL)
+        who->sha256(data, out_hex);
+    else
+        hash_sha256(data, out_hex);
+}
+
 static void clear(struct archive_object *o)
 {
     struct archive_object kept = {.avro = o->avro, .ranges = o->ranges};
@@ -211,7 +219,7 @@ void archive_object_end(struct archive_object *o, const struct archive_identity 
     *out = (struct archive_file){.clicks = clicks};
     out->data = o->avro.file;
     o->avro.file = (struct buf){0};
-    hash_sha256(buf_span(&out->data), sha256);
+    digest(who, buf_span(&out->data), sha256);
     put_names(o, who, "avro", sha256, out);
     put_manifest(o, who, "avro", sha256, out);
     clear(o);
@@ -231,7 +239,7 @@ void archive_object_raw(const struct archive_identity *who, const struct segment
     }
     note_message(&o, seq, time_ms);
     buf_put(&out->data, message.data, message.length);
-    hash_sha256(message, sha256);
+    digest(who, message, sha256);
     put_names(&o, who, "segment", sha256, out);
     put_manifest(&o, who, "segment", sha256, out);
     archive_object_done(&o);

@@ -213,7 +213,8 @@ class Edge(Tier):
             "regions": [{"name": region, "nats_url": c.nats[region].url, "user": f"edge-{self.name}",
                          "password_file": c.nats[region].users[f"edge-{self.name}"], "domain": region,
                          "stream_replicas": 1,
-                         "readers": [r.name for r in [*c.replicas_of(region), *c.archivers_of(region)]]}
+                         "readers": [r.name for r in c.replicas_of(region)],
+                         "archivers": [a.name for a in c.archivers_of(region)] or None}
                         for region in c.nats]}
 
 
