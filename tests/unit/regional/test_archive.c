@@ -255,3 +255,52 @@ Test(archive, holes_are_counted)
     cr_assert_eq(a->counts.skipped, 15);
     archive_free(a);
 }
+
+Test(archive, a_version_that_nobody_knows_is_refused_and_broken_hot_columns_are_kept)
+{
+    struct archive *a = given_archive();
+    struct buf message = {0};
+    struct segment_head h = given_run(0, 10);
+    given_full_segment(&message, &h);
+    message.data[4] = 9;
+    bytes_store_u64(message.data + 8, hash_checksum(span_of(message.data + 16, message.length - 16),
+                                                    bytes_load_u64(message.data)));
+    when_message(a, 1, "clicks.us.1.edge.us-e1", buf_span(&message), 0);
+    cr_assert_eq(a->counts.refused, 1);
+
+    static const uint8_t frame[] = {0x28, 0xb5, 0x2f, 0xfd};
+    given_full_segment(&message, &h);
+    uint8_t *hot = memmem(message.data, message.length, frame, sizeof(frame));
+    hot[0] ^= 1;
+    bytes_store_u64(message.data + 8, hash_checksum(span_of(message.data + 16, message.length - 16),
+                                                    bytes_load_u64(message.data)));
+    when_message(a, 2, "clicks.us.1.edge.us-e1", buf_span(&message), 0);
+    cr_assert(a->counts.unreadable == 1 && line_of_archive(a)->floor == 10);
+    buf_done(&message);
+    archive_free(a);
+    archive_free(NULL);
+}
+
+Test(archive, gaps_are_counted_and_a_floor_that_the_edge_raised_is_news)
+{
+    struct archive *a = given_archive();
+    struct archive_cut c;
+    struct segment_head h = given_run(0, 10);
+    when_archived(a, 1, &h, 5000);
+    h = given_run(20, 30);
+    when_archived(a, 2, &h, 5000);
+    h = given_run(50, 60);
+    when_archived(a, 3, &h, 5000);
+    cr_assert(a->counts.gaps == 2 && a->counts.beyond == 1 && a->counts.repeats == 0);
+    archive_make_cut(a, 6000, GIVEN_START_MS, &c);
+    archive_committed(a);
+    archive_cut_done(&c);
+    cr_assert(!archive_has_work(a));
+    h = given_run(30, 30);
+    h.low = 30;
+    when_archived(a, 4, &h, 6100);
+    cr_assert(a->dirty && line_of_archive(a)->floor == 30 && a->counts.skipped == 10);
+    cr_assert(!archive_wants_cut(a, 6200), "the last cut was a moment ago");
+    cr_assert(!archive_wants_cut(a, 6000), "a clock that went back");
+    archive_free(a);
+}
