@@ -36,7 +36,7 @@ const char *archive_codec_name(enum archive_codec codec)
 
 static uint8_t *put_long(uint8_t *at, int64_t value)
 {
-    uint64_t left = ((uint64_t)value << 1) ^ (uint64_t)(value >> 63);
+    uint64_t doubled = (uint64_t)value << 1, left = value < 0 ? ~doubled : doubled;
     for (; left >= 0x80; left >>= 7)
         *at++ = (uint8_t)(left | 0x80);
     *at++ = (uint8_t)left;
