@@ -333,9 +333,10 @@ static void read_fault(struct sim_process *p, const struct sim_fault *f)
                               .err = f->b == 1 ? ERR_KV_CORRUPT : ERR_KV_IO};
 }
 
-/* True: it was one of the archivers'. */
+/* Tells of it. True: it was one of the archivers'. */
 static bool archiver_fault(struct sim_world *w, const struct sim_fault *f)
 {
+    sim_trace(w, "fault", "%s %u %u %d", sim_plan_fault_name(f->kind), f->target, f->a, (int)f->b);
     if (f->kind < SIM_FAULT_CRASH_ARCHIVER)
         return false;
     if (w->archiver_count == 0)
@@ -355,9 +356,6 @@ static bool archiver_fault(struct sim_world *w, const struct sim_fault *f)
 static void begin(struct sim_world *w, const struct sim_fault *f)
 {
     struct sim_replica *r = replica_of(w, f);
-    sim_trace(w, "fault", "%s %u %u %d", sim_plan_fault_name(f->kind), f->target, f->a, (int)f->b);
-    if (archiver_fault(w, f))
-        return;
     switch (f->kind) {
     case SIM_FAULT_CRASH_EDGE:
         crash(&edge_of(w, f)->process, f);
@@ -455,8 +453,11 @@ void sim_faults_step(struct sim_world *w)
             i++;
     }
     while (w->phase == SIM_CHAOS && w->next_fault < w->plan.fault_count &&
-           w->plan.faults[w->next_fault].at_ms <= w->now_ms)
-        begin(w, &w->plan.faults[w->next_fault++]);
+           w->plan.faults[w->next_fault].at_ms <= w->now_ms) {
+        const struct sim_fault *f = &w->plan.faults[w->next_fault++];
+        if (!archiver_fault(w, f))
+            begin(w, f);
+    }
 }
 
 /* The calm: every fault ends, whatever is down comes up. */
