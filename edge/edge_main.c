@@ -261,6 +261,7 @@ static enum err open_pipeline(struct edge *e)
     struct edge_pipeline_options options = {
         .region_count = o->regions_count,
         .partitions = o->partitions,
+        .partitions_first = o->partitions_first,
         .heartbeat_ms = o->heartbeat_ms,
         .publish_timeout_ms = o->publish_timeout_ms,
         .window_bytes = WINDOW_BYTES,

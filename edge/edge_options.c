@@ -103,6 +103,7 @@ static const cyaml_schema_field_t fields[] = {
     TEXT_OPTIONAL("log_level", struct edge_options, log_level),
     NUMBER_OPTIONAL("workers", struct edge_options, workers),
     NUMBER_OPTIONAL("partitions", struct edge_options, partitions),
+    NUMBER_OPTIONAL("partitions_first", struct edge_options, partitions_first),
     NUMBER_OPTIONAL("horizon_hours", struct edge_options, horizon_hours),
     NUMBER_OPTIONAL("heartbeat_ms", struct edge_options, heartbeat_ms),
     NUMBER_OPTIONAL("publish_timeout_ms", struct edge_options, publish_timeout_ms),
@@ -136,6 +137,7 @@ static uint32_t peer_burst(uint32_t per_s)
 static void fill_defaults(struct edge_options *o)
 {
     default_u32(&o->partitions, 4);
+    default_u32(&o->partitions_first, o->partitions);
     default_u32(&o->horizon_hours, 24);
     default_u32(&o->heartbeat_ms, 30000);
     default_u32(&o->publish_timeout_ms, 5000);
@@ -172,6 +174,7 @@ static enum err check_ranges(const char *path, const struct edge_options *o, cha
     const struct range ranges[] = {
         {"workers", o->workers, 0, 256},
         {"partitions", o->partitions, 1, LIMIT_PARTITIONS},
+        {"partitions_first", o->partitions_first, 1, o->partitions},
         {"horizon_hours", o->horizon_hours, 1, LIMIT_HORIZON_MINUTES / 60},
         {"replication_budget_ms", *o->replication_budget_ms, 0, 10000},
         {"heartbeat_ms", o->heartbeat_ms, 100, LIMIT_SILENT_MS / 2},

@@ -54,7 +54,7 @@ struct edge_options_proxies {
 
 struct edge_options {
     char *id, *region, *listen, *admin_listen, *ports_file, *dedupe_key_file, *log_level;
-    uint32_t workers, partitions, horizon_hours, heartbeat_ms, publish_timeout_ms;
+    uint32_t workers, partitions, partitions_first, horizon_hours, heartbeat_ms, publish_timeout_ms;
     uint32_t *replication_budget_ms; /* 0 has a meaning; never NULL after the load */
     bool *http1;                     /* on where not given; never NULL after the load */
     struct edge_options_tls tls;

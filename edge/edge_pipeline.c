@@ -156,7 +156,9 @@ static enum err epoch_begin(struct edge_pipeline *p)
     if (err != ERR_OK)
         return err;
     current_lines_make(p);
-    err = older_lines_load(p, txn);
+    err = edge_map_open(p, txn);
+    if (err == ERR_OK)
+        err = older_lines_load(p, txn);
 #ifdef TRIBUTARY_BREAK_EPOCH_KEPT
     break_epoch_kept(p, txn);
 #endif
@@ -166,7 +168,7 @@ static enum err epoch_begin(struct edge_pipeline *p)
     }
     for (uint32_t i = 0; i < p->line_count; i++) {
         struct edge_line *line = p->lines[i];
-        if (!line->older)
+        if (!line->older && edge_map_has(&p->maps[line->home].followed, line))
             line_store(p, txn, line);
     }
     return kv_commit(&txn);
@@ -298,6 +300,7 @@ static void committed(struct edge_pipeline *p, bool stored, const struct spool_l
 {
     pthread_mutex_lock(&p->lock);
     p->committing_ms = 0;
+    edge_map_stored(p, stored);
     for (uint32_t i = 0; i < p->line_count; i++) {
         struct edge_line *line = p->lines[i];
         if (!line->touched)
@@ -360,13 +363,14 @@ static enum err run(struct edge_pipeline *p, enum work work, struct edge_item *i
     enum err err = kv_begin(p->options.kv, true, &txn);
     if (err == ERR_OK) {
         trim_in(p, txn);
+        edge_map_store(p, txn);
         for (size_t i = 0; i < count; i++)
             item_number(p, txn, &items[i], now_ms);
         for (uint32_t i = 0; i < p->current_count; i++) {
             struct edge_line *line = p->lines[i];
             if (count > 0 && line->touched && line->rows.length > 0)
                 rows_flush(p, txn, line, now_ms);
-            if (work == WORK_FIN) {
+            if (work == WORK_FIN && edge_map_has(&p->maps[line->home].followed, line)) {
                 line->touched = true;
                 fin_store(p, txn, line, now_ms);
             }
@@ -401,6 +405,7 @@ enum err edge_trim(struct edge_pipeline *p)
     pthread_mutex_lock(&p->lock);
     for (uint32_t i = 0; i < p->line_count && !due; i++)
         due = line_is_due(p->lines[i]);
+    due = due || edge_map_is_due(p);
     pthread_mutex_unlock(&p->lock);
     return due ? run(p, WORK_TRIM, NULL, 0) : ERR_OK;
 }

@@ -13,6 +13,7 @@
 #include "common/base/clock.h"
 #include "common/base/kv.h"
 #include "proto/click.h"
+#include "proto/partition_map.h"
 
 enum edge_table { EDGE_TABLE_META, EDGE_TABLE_LINE, EDGE_TABLE_BATCH, EDGE_TABLES };
 extern const char *const edge_table_names[EDGE_TABLES];
@@ -30,7 +31,8 @@ struct edge_pipeline_options {
     char edge[LIMIT_EDGE_NAME_BYTES + 1];
     struct edge_region regions[LIMIT_REGIONS];
     uint32_t region_count;
-    uint32_t partitions;
+    uint32_t partitions;         /* lines of each region: as many as its map may grow to */
+    uint32_t partitions_first;   /* of the map until the region tells of a step; 0: all */
     uint32_t heartbeat_ms;       /* 30000 */
     uint32_t publish_timeout_ms; /* own time-out of an unanswered publish; 5000 */
     uint64_t window_bytes;       /* un-acknowledged bytes a region; 4 MiB */
@@ -78,6 +80,10 @@ void edge_pipeline_press(struct edge_pipeline *p, bool pressed);
  * latest (0: at once). */
 enum err WARN_UNUSED edge_forward(struct edge_pipeline *p, uint32_t *out_idle_ms);
 
+/* Where clicks for a region go now, by event minute. Any thread; cheap. What is placed by it is
+ * taken by edge_commit also when the map has grown since. */
+struct partition_turn edge_pipeline_turn(const struct edge_pipeline *p, uint32_t home);
+
 /* Numbers below this of the current epoch's line were stored by the region's quorum. Any thread. */
 uint64_t edge_acked(const struct edge_pipeline *p, uint32_t home, uint16_t partition);
 
@@ -87,7 +93,10 @@ struct edge_view {
     uint64_t published, resent_segments, timeouts, gaps, floors_heard, segment_bytes, trimmed;
     uint64_t older_lines; /* lines of older epochs still draining */
     bool bus_up[LIMIT_REGIONS];
-    bool drained; /* nothing is held, nothing is open */
+    uint16_t partitions[LIMIT_REGIONS]; /* of the last step of the map that is followed */
+    bool map_beyond[LIMIT_REGIONS];     /* the region has more partitions than `partitions`: not
+                                           followed */
+    bool drained;                       /* nothing is held, nothing is open */
 };
 void edge_pipeline_view(struct edge_pipeline *p, struct edge_view *out);
 

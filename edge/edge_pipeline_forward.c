@@ -120,6 +120,7 @@ static void on_floors(struct edge_pipeline *p, uint32_t home, struct span data)
         strcmp(message.edge, p->options.edge) == 0) {
         atomic_fetch_add(&p->counters.floors_heard, 1);
         edge_pipeline_heard(p, home, reader);
+        edge_map_told(p, home, reader, &message.map);
         for (uint32_t i = 0; i < message.line_count; i++)
             floor_apply(p, home, reader, message.store_id, &message.lines[i]);
     }
@@ -189,6 +190,8 @@ static struct instant look(struct edge_pipeline *p)
         line->fin = line->older || line->shared_fin;
         line->done = line->gone;
     }
+    for (uint32_t home = 0; home < p->options.region_count; home++)
+        p->maps[home].known = p->maps[home].shared;
     pthread_mutex_unlock(&p->lock);
     at.mono_ms = p->options.clock->mono_ms(p->options.clock);
     return at;
@@ -391,7 +394,8 @@ static enum err line_beat(struct edge_pipeline *p, struct kv_txn **txn, struct e
                           const struct instant *at)
 {
     struct send_window *w = &line->window;
-    if (line->done || w->next < w->end || heartbeat_in_ms(p, line, at->mono_ms) > 0)
+    if (line->done || !edge_map_has(&p->maps[line->home].known, line) || w->next < w->end ||
+        heartbeat_in_ms(p, line, at->mono_ms) > 0)
         return ERR_OK;
     struct segment_head head;
     enum err err = head_make(p, *txn, line, w->next, w->next, at, &head);
@@ -451,7 +455,8 @@ static uint32_t idle_ms(const struct edge_pipeline *p, uint64_t mono_ms)
     for (uint32_t i = 0; i < p->line_count; i++) {
         const struct edge_line *line = p->lines[i];
         const struct edge_region_state *region = &p->regions[line->home];
-        if (!atomic_load(&region->up) || line->done)
+        if (!atomic_load(&region->up) || line->done ||
+            !edge_map_has(&p->maps[line->home].known, line))
             continue;
         /* Unsent clicks behind a closed window wait for an answer of the bus, which wakes us. */
         bool unsent = line->window.next < line->window.end;

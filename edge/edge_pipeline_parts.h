@@ -46,6 +46,18 @@ struct edge_counters {
         segment_bytes, trimmed;
 };
 
+/* The partition map of one region, as edge_pipeline_map.c keeps it. */
+struct edge_map {
+    struct partition_map followed; /* committer: as stored */
+    struct partition_map storing;  /* committer: in this transaction; count 0: none */
+    struct partition_map shared;   /* under lock: as `followed`, once durable */
+    struct partition_map proposed; /* under lock: every reader has told it; count 0: none */
+    struct partition_map known;    /* forwarder: as `shared` at its last look */
+    struct partition_map told[LIMIT_READERS]; /* forwarder: count 0: has not told of any step */
+    _Atomic uint64_t turn;                    /* any thread: partition_turn_pack */
+    _Atomic bool beyond;                      /* any thread: it has more partitions than we */
+};
+
 struct edge_region_state { /* forwarder, but for what is atomic */
     _Atomic bool up;
     _Atomic uint32_t waived; /* readers that are passed over, bit by bit; changes under the lock */
@@ -69,6 +81,7 @@ struct edge_pipeline {
     struct edge_counters counters;
     _Atomic bool pressed; /* the spool is nearly full */
     struct edge_region_state regions[LIMIT_REGIONS];
+    struct edge_map maps[LIMIT_REGIONS];
     uint32_t next_line;   /* forwarder: where the last bite stopped; fairness between lines */
     uint64_t next_token;  /* forwarder */
     struct click *clicks; /* forwarder: LIMIT_SEGMENT_CLICKS */
@@ -100,3 +113,18 @@ enum err WARN_UNUSED edge_pipeline_batch_find(struct kv_txn *txn, const struct e
 /* A durable number without its batch: sound if every reader has consumed it and the committer
  * trimmed it between the last look and this snapshot, whose record of the line says so. */
 bool edge_pipeline_batch_trimmed(struct kv_txn *txn, const struct edge_line *line, uint64_t number);
+
+/* edge_pipeline_map.c. In the opening transaction: what is followed, or ERR_CONFIG where the
+ * configuration cannot hold it. */
+enum err WARN_UNUSED edge_map_open(struct edge_pipeline *p, struct kv_txn *txn);
+/* Does the map name the line's partition yet? Nothing is said or stored of one that it does not. */
+bool edge_map_has(const struct partition_map *map, const struct edge_line *line);
+/* Forwarder: a reader's floors came with a map. */
+void edge_map_told(struct edge_pipeline *p, uint32_t home, uint32_t reader,
+                   const struct partition_map *map);
+/* Committer, lock held: is there a step to store? */
+bool edge_map_is_due(const struct edge_pipeline *p);
+/* Committer: puts proposed maps into the transaction and touches the lines that they bring; after
+ * it, stored or not. */
+void edge_map_store(struct edge_pipeline *p, struct kv_txn *txn);
+void edge_map_stored(struct edge_pipeline *p, bool stored); /* lock held */

@@ -25,8 +25,11 @@ void edge_pipeline_view(struct edge_pipeline *p, struct edge_view *out)
     out->floors_heard = atomic_load(&p->counters.floors_heard);
     out->segment_bytes = atomic_load(&p->counters.segment_bytes);
     out->trimmed = atomic_load(&p->counters.trimmed);
-    for (uint32_t i = 0; i < p->options.region_count; i++)
+    for (uint32_t i = 0; i < p->options.region_count; i++) {
         out->bus_up[i] = atomic_load(&p->regions[i].up);
+        out->partitions[i] = edge_pipeline_turn(p, i).after;
+        out->map_beyond[i] = atomic_load(&p->maps[i].beyond);
+    }
 }
 
 /* Under lock: adds what the line holds for each reader of its region. */

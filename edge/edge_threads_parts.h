@@ -36,7 +36,8 @@ struct edge_worker {
     uv_async_t wake;
     uv_check_t turn_end;
     struct h2_server *server;
-    struct edge_http_rules rules; /* with the decoder and the pool */
+    struct edge_http_rules rules; /* with the decoder, the pool and the turns */
+    struct partition_turn turns[LIMIT_REGIONS];
     struct body_decode *decoder;
     struct edge_job_pool pool;
     /* loop's thread */

@@ -208,6 +208,26 @@ static void put_floors(const struct edge_threads *t, struct buf *out)
     buf_done(&held);
 }
 
+/* The partition map that is followed, and the alarm that it is not. */
+static void put_maps(const struct edge_threads *t, const struct edge_view *view, struct buf *out)
+{
+    static const char partitions[] = "tributary_edge_partitions";
+    static const char beyond[] = "tributary_edge_alarm_map_beyond";
+    put_text(out, "# HELP tributary_edge_partitions of the region, as far as this edge follows its "
+                  "map\n# TYPE tributary_edge_partitions gauge\n");
+    for (uint32_t region = 0; region < t->options.rules.admit.region_count; region++) {
+        const char *labels[] = {"region", region_name(t, region), NULL};
+        metrics_line(out, partitions, labels, view->partitions[region]);
+    }
+    put_text(out, "# HELP tributary_edge_alarm_map_beyond alarm: the region has more partitions "
+                  "than `partitions`; clicks that belong there are carried\n"
+                  "# TYPE tributary_edge_alarm_map_beyond gauge\n");
+    for (uint32_t region = 0; region < t->options.rules.admit.region_count; region++) {
+        const char *labels[] = {"region", region_name(t, region), NULL};
+        metrics_line(out, beyond, labels, view->map_beyond[region] ? 1 : 0);
+    }
+}
+
 void edge_threads_metrics(struct edge_threads *t, struct buf *out)
 {
     struct edge_view view;
@@ -228,6 +248,7 @@ void edge_threads_metrics(struct edge_threads *t, struct buf *out)
                  "since the oldest click was stored that some reader has not consumed");
     metrics_line_seconds(out, "tributary_edge_spool_age_seconds", NULL,
                          1000 * edge_pipeline_oldest_ms(t->pipeline));
+    put_maps(t, &view, out);
     put_text(out, "# HELP tributary_edge_bus_up is the region's bus connected?\n"
                   "# TYPE tributary_edge_bus_up gauge\n");
     for (uint32_t region = 0; region < t->options.rules.admit.region_count; region++) {

@@ -284,6 +284,8 @@ static void on_request(void *context, struct h2_request *request)
     uint64_t now_ms = t->options.clock->wall_ms(t->options.clock);
     w->turn_requests++;
     enum edge_gate gate = gate_of(w, request->received_mono_us / 1000);
+    for (uint32_t i = 0; i < w->rules.admit.region_count; i++)
+        w->turns[i] = edge_pipeline_turn(t->pipeline, i);
     struct edge_job *job = edge_job_new(&w->rules, &t->refused, request, gate, now_ms);
 
     metrics_add(t->metrics, EDGE_BODY_BYTES, request->body.length);
@@ -343,6 +345,7 @@ enum err edge_worker_init(struct edge_worker *w, struct edge_threads *t, const c
     w->threads = t;
     w->rules = o->rules;
     w->rules.pool = &w->pool;
+    w->rules.admit.turns = w->turns;
     w->judged_end = &w->judged;
     if (w->rules.unpacked.bytes_max > 0)
         w->rules.decoder = w->decoder = body_decode_new();

@@ -147,7 +147,7 @@ static bool is_from(const struct merger_river *river, const struct partial *p, c
 {
     struct subject own = subject_partial(river->name, p->partition, p->replica);
     return strcmp(p->region, river->name) == 0 && strcmp(subject, own.text) == 0 &&
-           p->partition < p->partitions;
+           p->partition < partition_map_last(&p->map);
 }
 
 static enum err take_partial(struct merger *m, struct merger_river *river,
@@ -380,7 +380,7 @@ static void view_region(const struct merger_river *river, struct merger_region_v
 {
     memcpy(out->name, river->name, sizeof(out->name));
     out->up = river->phase != MERGER_DOWN;
-    out->heard = river->card.partitions > 0;
+    out->heard = river->card.map.count > 0;
     out->watermark_ms = river->card.watermark_ms;
     out->missing_edges = river->card.missing.count;
     out->position = river->position.seq;

@@ -92,7 +92,7 @@ static enum err load_regions(struct merger *m)
     struct span value;
     while (kv_seek(m->txn, LEAF_TABLE_REGION, key, &key, &value)) {
         struct span body;
-        struct standing_card card = {.partitions = 0};
+        struct standing_card card = {.watermark_ms = 0};
         uint16_t id;
         if (!leaf_region_of_key(key, &id) || !leaf_open(value, &body) ||
             standing_card_read(&card, body) != ERR_OK)

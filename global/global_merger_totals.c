@@ -146,7 +146,10 @@ static enum err mark_complete(struct merger_message *message, uint32_t minute)
         err = ERR_KV_CORRUPT;
     if (err != ERR_OK)
         return err;
-    if (!completeness_hour_mark(&hour, (uint8_t)(minute % 60), message->partial->partitions))
+    const struct partition_map *map = &message->partial->map;
+    struct completeness_span span = {partition_map_at(map, minute / 60 * 60),
+                                     partition_map_at(map, minute / 60 * 60 + 59)};
+    if (!completeness_hour_mark(&hour, (uint8_t)(minute % 60), span))
         return ERR_OK;
     buf_clear(&m->value);
     completeness_hour_put(&hour, &m->value);

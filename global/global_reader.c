@@ -44,7 +44,7 @@ enum err global_reader_cards(struct global_reader *r)
     struct span value;
     while (kv_seek(r->txn, LEAF_TABLE_REGION, key, &key, &value)) {
         struct span body;
-        struct standing_card card = {.partitions = 0};
+        struct standing_card card = {.watermark_ms = 0};
         uint16_t id;
         if (!leaf_region_of_key(key, &id) || !leaf_open(value, &body) ||
             standing_card_read(&card, body) != ERR_OK)
@@ -62,6 +62,21 @@ enum err global_reader_cards(struct global_reader *r)
         key = leaf_key_span(&start);
     }
     return ERR_OK;
+}
+
+struct completeness_span global_reader_span(const struct global_reader *r, uint32_t region,
+                                            uint32_t hour)
+{
+    const struct partition_map *map = &r->cards[region].map;
+    return (struct completeness_span){partition_map_at(map, hour * 60),
+                                      partition_map_at(map, hour * 60 + 59)};
+}
+
+uint64_t global_reader_hour_bits(uint32_t hour, uint32_t start_minute, uint32_t end_minute)
+{
+    uint64_t from = base_max_u64(start_minute, hour * 60ULL) - hour * 60ULL;
+    uint64_t to = base_min_u64(end_minute, hour * 60ULL + 60) - hour * 60ULL;
+    return ((1ULL << (to - from)) - 1) << from;
 }
 
 void global_reader_standing(struct global_reader *r, struct stats_json_answer *out)
@@ -232,14 +247,13 @@ static void add_hour(struct global_reader *r, const struct query *q, uint32_t ho
             r->complete_minutes[query_point_of(q, minute)]++;
 }
 
-/* How many minutes of each point are complete in the ad's partition of one region. */
-static enum err add_completeness(struct global_reader *r, const struct query *q, uint16_t region,
-                                 uint16_t partitions, uint64_t ad_hash)
+/* How many minutes of each point are complete in one partition, from one minute up to another. */
+static enum err add_partition(struct global_reader *r, const struct query *q, uint32_t region,
+                              uint16_t partition, uint32_t start_minute, uint32_t end_minute)
 {
-    uint16_t partition = hash_partition(ad_hash, partitions);
-    uint32_t hour = q->start_minute / 60;
-    uint32_t last_hour = (q->end_minute - 1) / 60;
-    struct leaf_key at = leaf_key_hour(region, partition, hour);
+    uint32_t hour = start_minute / 60;
+    uint32_t last_hour = (end_minute - 1) / 60;
+    struct leaf_key at = leaf_key_hour(r->ids[region], partition, hour);
     struct span key;
     struct span value;
     uint16_t found_region;
@@ -247,20 +261,35 @@ static enum err add_completeness(struct global_reader *r, const struct query *q,
     while (kv_seek(r->txn, LEAF_TABLE_COMPLETE, leaf_key_span(&at), &key, &value)) {
         if (!leaf_hour_of_key(key, &found_region, &found_partition, &hour))
             return ERR_KV_CORRUPT;
-        if (found_region != region || found_partition != partition || hour > last_hour)
+        if (found_region != r->ids[region] || found_partition != partition || hour > last_hour)
             break;
         struct completeness_hour marks;
         struct span body;
         if (!leaf_open(value, &body) || completeness_hour_read(&marks, body) != ERR_OK)
             return ERR_KV_CORRUPT;
-        /* Marks made under another map speak of another set of ads. */
-        if (marks.partitions == partitions)
-            add_hour(r, q, hour, marks.bits);
+        if (completeness_hour_is_of(&marks, global_reader_span(r, region, hour)))
+            add_hour(r, q, hour,
+                     marks.bits & global_reader_hour_bits(hour, start_minute, end_minute));
         if (hour == last_hour)
             break;
-        at = leaf_key_hour(region, partition, hour + 1);
+        at = leaf_key_hour(r->ids[region], partition, hour + 1);
     }
     return ERR_OK;
+}
+
+/* In the ad's partition of one region, which another step of the map may have moved. */
+static enum err add_completeness(struct global_reader *r, const struct query *q, uint32_t region,
+                                 uint64_t ad_hash)
+{
+    const struct partition_map *map = &r->cards[region].map;
+    enum err err = ERR_OK;
+    for (uint32_t start = q->start_minute; err == ERR_OK && start < q->end_minute;) {
+        uint32_t end = (uint32_t)base_min_u64(q->end_minute, partition_map_step_end(map, start));
+        uint16_t partition = hash_partition(ad_hash, partition_map_at(map, start));
+        err = add_partition(r, q, region, partition, start, end);
+        start = end;
+    }
+    return err;
 }
 
 static enum err union_sketches(struct global_reader *r, uint64_t ad_hash, uint32_t minute,
@@ -335,8 +364,8 @@ static enum err read_points(struct global_reader *r, const struct query *q)
         r->sketched[i] = false;
     }
     for (uint32_t i = 0; err == ERR_OK && i < r->options.region_count; i++)
-        if (r->ids[i] != 0 && r->cards[i].partitions > 0)
-            err = add_completeness(r, q, r->ids[i], r->cards[i].partitions, ad_hash);
+        if (r->ids[i] != 0 && r->cards[i].map.count > 0)
+            err = add_completeness(r, q, i, ad_hash);
     return err == ERR_OK ? finish_points(r, q, ad_hash) : err;
 }
 

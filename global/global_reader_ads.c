@@ -151,12 +151,12 @@ static enum err walk_own(struct walk *w, const struct query *q, const struct tok
     return err == ERR_NOT_FOUND ? ERR_OK : err;
 }
 
-/* Whether each minute of the range is complete in one partition. */
-static enum err is_complete(struct walk *w, const struct query *q, uint32_t region,
-                            uint16_t partition, bool *out)
+/* Whether each minute from one up to another is complete in one partition. */
+static enum err is_complete(struct walk *w, uint32_t region, uint16_t partition,
+                            uint32_t start_minute, uint32_t end_minute, bool *out)
 {
     struct global_reader *r = w->reader;
-    for (uint32_t hour = q->start_minute / 60; hour <= (q->end_minute - 1) / 60; hour++) {
+    for (uint32_t hour = start_minute / 60; hour <= (end_minute - 1) / 60; hour++) {
         struct leaf_key key = leaf_key_hour(r->ids[region], partition, hour);
         struct completeness_hour marks;
         struct span value;
@@ -167,10 +167,8 @@ static enum err is_complete(struct walk *w, const struct query *q, uint32_t regi
         }
         if (!leaf_open(value, &body) || completeness_hour_read(&marks, body) != ERR_OK)
             return ERR_KV_CORRUPT;
-        uint64_t from = base_max_u64(q->start_minute, hour * 60) - hour * 60;
-        uint64_t to = base_min_u64(q->end_minute, hour * 60 + 60) - hour * 60;
-        uint64_t wanted = ((1ULL << (to - from)) - 1) << from;
-        *out = *out && marks.partitions == r->cards[region].partitions &&
+        uint64_t wanted = global_reader_hour_bits(hour, start_minute, end_minute);
+        *out = *out && completeness_hour_is_of(&marks, global_reader_span(r, region, hour)) &&
                (marks.bits & wanted) == wanted;
         enum err err = step(w);
         if (err != ERR_OK || !*out)
@@ -179,16 +177,28 @@ static enum err is_complete(struct walk *w, const struct query *q, uint32_t regi
     return ERR_OK;
 }
 
+/* In all partitions of one region, step by step of its map. */
+static enum err judge_region(struct walk *w, const struct query *q, uint32_t region, bool *out)
+{
+    const struct partition_map *map = &w->reader->cards[region].map;
+    enum err err = ERR_OK;
+    *out = w->reader->ids[region] != 0 && map->count > 0;
+    for (uint32_t start = q->start_minute; err == ERR_OK && *out && start < q->end_minute;) {
+        uint32_t end = (uint32_t)base_min_u64(q->end_minute, partition_map_step_end(map, start));
+        uint16_t partitions = partition_map_at(map, start);
+        for (uint16_t p = 0; err == ERR_OK && *out && p < partitions; p++)
+            err = is_complete(w, region, p, start, end, out);
+        start = end;
+    }
+    return err;
+}
+
 static enum err judge(struct walk *w, const struct query *q, bool *out)
 {
-    struct global_reader *r = w->reader;
     enum err err = ERR_OK;
     *out = true;
-    for (uint32_t i = 0; err == ERR_OK && *out && i < r->options.region_count; i++) {
-        *out = r->ids[i] != 0 && r->cards[i].partitions > 0;
-        for (uint16_t p = 0; err == ERR_OK && *out && p < r->cards[i].partitions; p++)
-            err = is_complete(w, q, i, p, out);
-    }
+    for (uint32_t i = 0; err == ERR_OK && *out && i < w->reader->options.region_count; i++)
+        err = judge_region(w, q, i, out);
     return err;
 }
 

@@ -12,24 +12,31 @@
 #include "common/base/err.h"
 #include "common/base/limits.h"
 
-#define CONTROL_MAGIC   "TRCT"
-#define CONTROL_VERSION 1
-#define TICK_MAGIC      "TRTK"
-#define TICK_VERSION    1
+#define CONTROL_MAGIC       "TRCT"
+#define CONTROL_VERSION     1
+#define CONTROL_VERSION_MAP 2
+#define TICK_MAGIC          "TRTK"
+#define TICK_VERSION        1
 
 enum control_kind {
     CONTROL_ENROL = 1,  /* edge: from now on its clock holds the watermark */
     CONTROL_RETIRE = 2, /* edge: no longer known; its clicks are folded all the same */
     CONTROL_WRITE_OFF =
         3, /* edge: what it has not delivered is given up; epoch 0: all its epochs so far */
+    CONTROL_MAP = 4, /* the partition map grows; version 2 of the message */
 };
 
 struct control_message {
     uint64_t number;
     uint64_t nonce; /* random: tells the sender whose message took the number */
     enum control_kind kind;
+    /* Of an edge, all kinds but CONTROL_MAP. */
     char edge[LIMIT_EDGE_NAME_BYTES + 1];
     uint64_t epoch;
+    /* CONTROL_MAP. */
+    uint32_t from_minute;
+    uint16_t partitions;
+    bool again; /* instead of the last step, which no click has reached yet */
 };
 
 void control_write(struct buf *out, const struct control_message *m);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #define ELEMENTS      5
+#define ELEMENTS_MAP  6
 #define LINE_ELEMENTS 5
 
 static bool names_are_valid(const struct floor_message *m)
@@ -22,12 +23,15 @@ void floor_write(struct buf *out, const struct floor_message *m)
     CHECK(names_are_valid(m));
     CHECK(m->line_count <= FLOOR_LINES_MAX);
     buf_clear(out);
-    wire_begin(out, FLOOR_MAGIC, FLOOR_VERSION);
-    wire_put_array(out, ELEMENTS);
+    bool has_map = m->map.count > 0;
+    wire_begin(out, FLOOR_MAGIC, has_map ? FLOOR_VERSION_MAP : FLOOR_VERSION);
+    wire_put_array(out, has_map ? ELEMENTS_MAP : ELEMENTS);
     wire_put_text(out, m->reader);
     wire_put_uint(out, m->store_id);
     wire_put_text(out, m->region);
     wire_put_text(out, m->edge);
+    if (has_map)
+        partition_map_wire_put(&m->map, out);
     wire_put_array(out, m->line_count);
     for (uint32_t i = 0; i < m->line_count; i++) {
         const struct floor_line *line = &m->lines[i];
@@ -60,21 +64,23 @@ static enum err read_line(struct wire_reader *r, struct floor_line *out)
     return ERR_OK;
 }
 
-static enum err read_body(struct wire_reader *r, struct floor_message *out)
+static enum err read_body(struct wire_reader *r, bool has_map, struct floor_message *out)
 {
-    uint32_t elements = wire_array(r, ELEMENTS);
+    uint32_t due = has_map ? ELEMENTS_MAP : ELEMENTS;
+    uint32_t elements = wire_array(r, due);
     wire_name(r, out->reader, sizeof(out->reader));
     out->store_id = wire_uint(r);
     wire_name(r, out->region, sizeof(out->region));
     wire_name(r, out->edge, sizeof(out->edge));
-    out->line_count = wire_array(r, FLOOR_LINES_MAX);
-    if (r->err != ERR_OK)
-        return r->err;
-    if (elements != ELEMENTS || !names_are_valid(out))
+    enum err err = has_map ? partition_map_wire_get(&out->map, r) : r->err;
+    out->line_count = err == ERR_OK ? wire_array(r, FLOOR_LINES_MAX) : 0;
+    if (err != ERR_OK || r->err != ERR_OK)
+        return err != ERR_OK ? err : r->err;
+    if (elements != due || !names_are_valid(out))
         return ERR_FORMAT;
     out->lines = base_zalloc(out->line_count, sizeof(*out->lines));
     for (uint32_t i = 0; i < out->line_count; i++) {
-        enum err err = read_line(r, &out->lines[i]);
+        err = read_line(r, &out->lines[i]);
         if (err != ERR_OK)
             return err;
     }
@@ -85,11 +91,13 @@ enum err floor_read(struct floor_message *out, struct span message)
 {
     *out = (struct floor_message){0};
     struct span body;
-    enum err err = wire_check(message, FLOOR_MAGIC, FLOOR_VERSION, &body);
+    bool has_map = wire_version(message) == FLOOR_VERSION_MAP;
+    enum err err =
+        wire_check(message, FLOOR_MAGIC, has_map ? FLOOR_VERSION_MAP : FLOOR_VERSION, &body);
     if (err != ERR_OK)
         return err;
     struct wire_reader r = wire_reader_of(body);
-    err = read_body(&r, out);
+    err = read_body(&r, has_map, out);
     if (err != ERR_OK)
         floor_done(out);
     return err;

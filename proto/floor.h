@@ -9,10 +9,12 @@
 #include "common/base/bytes.h"
 #include "common/base/err.h"
 #include "common/base/limits.h"
+#include "proto/partition_map.h"
 
-#define FLOOR_MAGIC     "TRFL"
-#define FLOOR_VERSION   1
-#define FLOOR_LINES_MAX 4096
+#define FLOOR_MAGIC       "TRFL"
+#define FLOOR_VERSION     1
+#define FLOOR_VERSION_MAP 2 /* with a partition map that has grown */
+#define FLOOR_LINES_MAX   4096
 
 struct floor_line {
     uint64_t epoch;
@@ -28,6 +30,7 @@ struct floor_message {
                           even downward */
     char region[LIMIT_REGION_NAME_BYTES + 1];
     char edge[LIMIT_EDGE_NAME_BYTES + 1];
+    struct partition_map map; /* count 0: it has not grown, as far as the reader durably knows */
     uint32_t line_count;
     struct floor_line *lines; /* write: the caller's; read: malloc'ed, free with floor_done */
 };

@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-#define ELEMENTS 22
+#define ELEMENTS 22 /* with a grown map: one more, behind the cut */
 #define FRAMES   4
 
 /* Fewest bytes of one entry in its frame: what bounds an array before it is made. */
@@ -40,7 +40,7 @@ static enum err judge_head(const struct partial *p)
     if (!subject_name_is_valid(p->region, LIMIT_REGION_NAME_BYTES) ||
         !subject_name_is_valid(p->replica, LIMIT_READER_NAME_BYTES))
         return ERR_FORMAT;
-    if (p->partition >= LIMIT_PARTITIONS || p->partitions < 1 || p->partitions > LIMIT_PARTITIONS)
+    if (p->partition >= LIMIT_PARTITIONS || p->map.count < 1 || !partition_map_is_valid(&p->map))
         return ERR_RANGE;
     if (p->row_count > LIMIT_PARTIAL_ROWS || p->name_count > LIMIT_PARTIAL_ROWS ||
         p->total_count > LIMIT_PARTIAL_TOTALS || p->edge_count > PARTIAL_EDGES_MAX)
@@ -120,8 +120,10 @@ static void put_head(struct buf *out, const struct partial *p)
     wire_put_text(out, p->replica);
     wire_put_uint(out, p->store_id);
     wire_put_uint(out, p->partition);
-    wire_put_uint(out, p->partitions);
+    wire_put_uint(out, partition_map_last(&p->map));
     wire_put_uint(out, p->cut);
+    if (p->map.count > 1)
+        partition_map_wire_put(&p->map, out);
     wire_put_uint(out, p->stream_ms);
     wire_put_uint(out, p->watermark_ms);
     wire_put_uint(out, p->folded);
@@ -142,8 +144,9 @@ void partial_write(struct buf *out, const struct partial *p)
         put_rows, put_texts, put_totals, put_edges};
     CHECK(judge_head(p) == ERR_OK);
     buf_clear(out);
-    wire_begin(out, PARTIAL_MAGIC, PARTIAL_VERSION);
-    wire_put_array(out, ELEMENTS);
+    bool has_map = p->map.count > 1;
+    wire_begin(out, PARTIAL_MAGIC, has_map ? PARTIAL_VERSION_MAP : PARTIAL_VERSION);
+    wire_put_array(out, ELEMENTS + has_map);
     put_head(out, p);
     struct buf raw = {0};
     for (unsigned i = 0; i < countof(columns); i++) {
@@ -159,24 +162,33 @@ void partial_write(struct buf *out, const struct partial *p)
     wire_seal(out);
 }
 
+/* Envelope and checksum of either version. */
+static enum err check(struct span message, struct span *out_body, bool *out_has_map)
+{
+    *out_has_map = wire_version(message) == PARTIAL_VERSION_MAP;
+    return wire_check(message, PARTIAL_MAGIC, *out_has_map ? PARTIAL_VERSION_MAP : PARTIAL_VERSION,
+                      out_body);
+}
+
 enum err partial_resign(struct buf *out, struct span message, const char *replica,
                         uint64_t store_id)
 {
     struct span body;
+    bool has_map;
     char region[LIMIT_REGION_NAME_BYTES + 1], former[LIMIT_READER_NAME_BYTES + 1];
-    enum err err = wire_check(message, PARTIAL_MAGIC, PARTIAL_VERSION, &body);
+    enum err err = check(message, &body, &has_map);
     if (err != ERR_OK)
         return err;
     struct wire_reader r = wire_reader_of(body);
-    uint32_t elements = wire_array(&r, ELEMENTS);
+    uint32_t elements = wire_array(&r, ELEMENTS + 1);
     wire_name(&r, region, sizeof(region));
     wire_name(&r, former, sizeof(former));
     (void)wire_uint(&r); /* the former store */
-    if (r.err != ERR_OK || elements != ELEMENTS)
+    if (r.err != ERR_OK || elements != (uint32_t)ELEMENTS + has_map)
         return r.err != ERR_OK ? r.err : ERR_FORMAT;
     buf_clear(out);
-    wire_begin(out, PARTIAL_MAGIC, PARTIAL_VERSION);
-    wire_put_array(out, ELEMENTS);
+    wire_begin(out, PARTIAL_MAGIC, wire_version(message));
+    wire_put_array(out, elements);
     wire_put_text(out, region);
     wire_put_text(out, replica);
     wire_put_uint(out, store_id);
@@ -188,9 +200,10 @@ enum err partial_resign(struct buf *out, struct span message, const char *replic
 void partial_message_id(struct span message, char out_hex[33])
 {
     struct span body;
-    CHECK(wire_check(message, PARTIAL_MAGIC, PARTIAL_VERSION, &body) == ERR_OK);
+    bool has_map;
+    CHECK(check(message, &body, &has_map) == ERR_OK);
     struct wire_reader r = wire_reader_of(body);
-    (void)wire_array(&r, ELEMENTS);
+    (void)wire_array(&r, ELEMENTS + 1);
     struct span region = wire_text(&r, LIMIT_REGION_NAME_BYTES);
     (void)wire_text(&r, LIMIT_READER_NAME_BYTES); /* replica */
     (void)wire_uint(&r);                          /* store_id */
@@ -219,16 +232,34 @@ static uint64_t bounded(uint64_t value, uint64_t max, enum err *err)
     return 0;
 }
 
-static enum err read_head(struct wire_reader *r, struct partial *out)
+/* Of a map that has not grown, its one P. */
+static enum err read_map(struct wire_reader *r, bool has_map, uint64_t partitions,
+                         struct partition_map *out)
+{
+    if (r->err != ERR_OK)
+        return r->err;
+    if (partitions < 1 || partitions > LIMIT_PARTITIONS)
+        return ERR_RANGE;
+    *out = partition_map_of((uint16_t)partitions);
+    enum err err = has_map ? partition_map_wire_get(out, r) : ERR_OK;
+    bool agrees = err != ERR_OK || partition_map_last(out) == partitions;
+    return agrees ? err : ERR_FORMAT;
+}
+
+static enum err read_head(struct wire_reader *r, bool has_map, struct partial *out)
 {
     enum err range = ERR_OK;
-    uint32_t elements = wire_array(r, ELEMENTS);
+    uint32_t due = ELEMENTS + has_map;
+    uint32_t elements = wire_array(r, due);
     wire_name(r, out->region, sizeof(out->region));
     wire_name(r, out->replica, sizeof(out->replica));
     out->store_id = wire_uint(r);
     out->partition = (uint16_t)bounded(wire_uint(r), UINT16_MAX, &range);
-    out->partitions = (uint16_t)bounded(wire_uint(r), UINT16_MAX, &range);
+    uint64_t partitions = wire_uint(r);
     out->cut = wire_uint(r);
+    enum err err = read_map(r, has_map, partitions, &out->map);
+    if (err != ERR_OK)
+        return err;
     out->stream_ms = wire_uint(r);
     out->watermark_ms = wire_uint(r);
     out->folded = wire_uint(r);
@@ -243,7 +274,7 @@ static enum err read_head(struct wire_reader *r, struct partial *out)
     out->edge_count = (uint32_t)bounded(wire_uint(r), UINT32_MAX, &range);
     if (r->err != ERR_OK)
         return r->err;
-    if (elements != ELEMENTS)
+    if (elements != due)
         return ERR_FORMAT;
     return range == ERR_OK ? judge_head(out) : range;
 }
@@ -348,9 +379,9 @@ static enum err read_frame(struct partial *p, struct span frame, size_t bytes_mi
     return err;
 }
 
-static enum err read_body(struct wire_reader *r, struct partial *out, struct buf *raw)
+static enum err read_body(struct wire_reader *r, bool has_map, struct partial *out, struct buf *raw)
 {
-    enum err err = read_head(r, out);
+    enum err err = read_head(r, has_map, out);
     if (err != ERR_OK)
         return err;
     struct span frames[FRAMES];
@@ -374,11 +405,12 @@ enum err partial_read(struct partial *out, struct span message)
 {
     *out = (struct partial){.owned = true};
     struct span body;
-    enum err err = wire_check(message, PARTIAL_MAGIC, PARTIAL_VERSION, &body);
+    bool has_map;
+    enum err err = check(message, &body, &has_map);
     if (err == ERR_OK) {
         struct wire_reader r = wire_reader_of(body);
         struct buf raw = {0};
-        err = read_body(&r, out, &raw);
+        err = read_body(&r, has_map, out, &raw);
         buf_done(&raw);
     }
     if (err != ERR_OK)

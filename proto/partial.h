@@ -12,11 +12,13 @@
 #include "common/base/bytes.h"
 #include "common/base/err.h"
 #include "common/base/limits.h"
+#include "proto/partition_map.h"
 
-#define PARTIAL_MAGIC      "TRPT"
-#define PARTIAL_VERSION    1
-#define PARTIAL_EDGES_MAX  65536 /* edge lines: one for each edge and epoch not yet drained */
-#define PARTIAL_FLAG_SLOTS 4     /* invalid-traffic reasons; 0 in use so far */
+#define PARTIAL_MAGIC       "TRPT"
+#define PARTIAL_VERSION     1
+#define PARTIAL_VERSION_MAP 2     /* with a partition map that has grown */
+#define PARTIAL_EDGES_MAX   65536 /* edge lines: one for each edge and epoch not yet drained */
+#define PARTIAL_FLAG_SLOTS  4     /* invalid-traffic reasons; 0 in use so far */
 
 struct partial_row {
     uint64_t ad_hash;
@@ -57,7 +59,7 @@ struct partial {
     char replica[LIMIT_READER_NAME_BYTES + 1];
     uint64_t store_id;
     uint16_t partition;
-    uint16_t partitions;                          /* P of the map in force */
+    struct partition_map map;                     /* as the fold knows it at this cut */
     uint64_t cut;                                 /* number of this cut at this replica, from 1 */
     uint64_t stream_ms;                           /* time of the last message folded */
     uint64_t watermark_ms;                        /* 0: none yet */

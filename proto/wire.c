@@ -40,6 +40,11 @@ void wire_seal(struct buf *out)
     buf_set_u64(out, CHECKSUM_AT, checksum_of(out->data, out->length));
 }
 
+uint8_t wire_version(struct span message)
+{
+    return message.length > 4 ? message.data[4] : 0;
+}
+
 enum err wire_check(struct span message, const char magic[4], uint8_t version,
                     struct span *out_body)
 {

@@ -24,6 +24,9 @@
 void wire_begin(struct buf *out, const char magic[4], uint8_t version);
 void wire_seal(struct buf *out);
 
+/* The version that a message claims; 0: it is too short to have one. */
+uint8_t wire_version(struct span message);
+
 /* Checks envelope and checksum. On ERR_OK *out_body is the msgpack text. ERR_TRUNCATED, ERR_MAGIC,
  * ERR_VERSION, ERR_CHECKSUM, looked at in the order TRUNCATED, MAGIC, CHECKSUM, VERSION. A caller
  * that must tell damage (a gap) from unreadable content (carried) looks at

@@ -135,6 +135,7 @@ static enum err open_replica(void)
         return err;
     struct replica_options options = {
         .partitions_total = o->partitions_total,
+        .partitions_first = o->partitions_first,
         .partitions = partitions,
         .partition_count = count,
         .lateness_ms = o->allowed_lateness_ms,
@@ -151,7 +152,8 @@ static enum err open_replica(void)
     (void)snprintf(options.region, sizeof(options.region), "%s", o->region);
     err = replica_new(&options, &region.replica);
     if (err == ERR_CONFIG)
-        log_error("the store is of another region, partition or number of partitions",
+        log_error("the store is of another region or partition, or began with another number of "
+                  "partitions (partitions_first)",
                   log_text("path", o->store.path));
     return err;
 }

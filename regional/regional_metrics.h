@@ -51,6 +51,8 @@
       "alarm: control messages beyond the next number, not applied", counts.control_gaps)          \
     X(REGIONAL_CONTROL_REFUSED, COUNTER, "alarm_control_refused_total", "messages",                \
       "alarm: control messages that could not be read", counts.control_refused)                    \
+    X(REGIONAL_MAP_REFUSED, COUNTER, "alarm_map_refused_total", "messages",                        \
+      "alarm: steps of the partition map that came too late for a partition", counts.map_refused)  \
     X(REGIONAL_SKIPPED, COUNTER, "alarm_skipped_total", "numbers",                                 \
       "alarm: numbers of written-off lines that never came", counts.skipped)                       \
     X(REGIONAL_PROOFS_FAILED, COUNTER, "alarm_proofs_failed_total", "proofs",                      \

@@ -50,6 +50,7 @@ static const cyaml_schema_field_t option_fields[] = {
     TEXT("ports_file", OPTIONAL, struct regional_options, ports_file),
     TEXT("log_level", OPTIONAL, struct regional_options, log_level),
     CYAML_FIELD_UINT("partitions_total", OPTIONAL, struct regional_options, partitions_total),
+    CYAML_FIELD_UINT("partitions_first", OPTIONAL, struct regional_options, partitions_first),
     CYAML_FIELD_UINT("allowed_lateness_ms", OPTIONAL, struct regional_options, allowed_lateness_ms),
     CYAML_FIELD_UINT("horizon_hours", OPTIONAL, struct regional_options, horizon_hours),
     CYAML_FIELD_UINT("partial_interval_ms", OPTIONAL, struct regional_options, partial_interval_ms),
@@ -75,6 +76,8 @@ const char regional_options_help[] =
     "      replica: us-r1                 # name of this replica; edges wait for its floors\n"
     "      region: us\n"
     "      partitions_total: 4            # of the region (default 4)\n"
+    "      partitions_first: 4            # of a new store's map, where it is to grow (default: "
+    "all)\n"
     "      partitions: 0-3                # of this process: 0-3 or 0,2 (default all)\n"
     "      admin_listen: 127.0.0.1:9443   # plain HTTP: /metrics, /livez, /readyz, /v1/store-copy\n"
     "      log_level: info                # debug, info, warn, error\n"
@@ -215,6 +218,11 @@ static enum err check_numbers(const char *path, struct regional_options *o, char
         o->settle_ms = SETTLE_MS;
     if (o->partitions_total > LIMIT_PARTITIONS)
         return refuse(out_error, "%s: partitions_total: must be 1 to %d", path, LIMIT_PARTITIONS);
+    if (o->partitions_first == 0)
+        o->partitions_first = o->partitions_total;
+    if (o->partitions_first > o->partitions_total)
+        return refuse(out_error, "%s: partitions_first: must be 1 to partitions_total (%u)", path,
+                      o->partitions_total);
     if (regional_options_partitions(o->partitions, o->partitions_total, partitions) == 0)
         return refuse(out_error,
                       "%s: partitions: must be ascending numbers or ranges below partitions_total "

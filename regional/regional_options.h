@@ -21,7 +21,7 @@ struct regional_options_store {
 struct regional_options {
     char *replica, *region, *admin_listen;
     char *partitions, *ports_file, *log_level; /* may be NULL */
-    uint16_t partitions_total;
+    uint16_t partitions_total, partitions_first;
     uint32_t allowed_lateness_ms, horizon_hours, partial_interval_ms;
     uint32_t behind_ms, settle_ms, memory_mib; /* memory_mib 0: no bound */
     char *closed_minutes;                      /* store or memory; may be NULL: store */

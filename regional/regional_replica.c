@@ -22,7 +22,7 @@ static void part_init(struct replica *r, uint32_t index)
     struct part *p = &r->parts[index];
     struct fold_options options = {
         .partition = r->partitions[index],
-        .partitions = r->options.partitions_total,
+        .partitions = r->options.partitions_first,
         .lateness_ms = r->options.lateness_ms,
         .horizon_minutes = r->options.horizon_minutes,
         .partial_interval_ms = r->options.partial_interval_ms,
@@ -39,6 +39,9 @@ enum err replica_new(const struct replica_options *options, struct replica **out
     CHECK(options->partition_count >= 1 && options->partition_count <= LIMIT_PARTITIONS);
     struct replica *r = base_zalloc(1, sizeof(*r));
     r->options = *options;
+    if (r->options.partitions_first == 0)
+        r->options.partitions_first = options->partitions_total;
+    CHECK(r->options.partitions_first <= options->partitions_total);
     r->partitions = base_zalloc(options->partition_count, sizeof(*r->partitions));
     memcpy(r->partitions, options->partitions, options->partition_count * sizeof(*r->partitions));
     r->options.partitions = r->partitions;

@@ -37,7 +37,8 @@ struct replica_note {
 struct replica_options {
     char replica[LIMIT_READER_NAME_BYTES + 1];
     char region[LIMIT_REGION_NAME_BYTES + 1];
-    uint16_t partitions_total;
+    uint16_t partitions_total;  /* streams that the region has */
+    uint16_t partitions_first;  /* of the map that a new store begins with; 0: all of them */
     const uint16_t *partitions; /* of this process; copied */
     uint32_t partition_count;
     uint64_t lateness_ms;

@@ -39,6 +39,7 @@ struct part {
     uint64_t read_ms;              /* when reading began */
     uint64_t heard_ms;             /* last message, or when reading began */
     uint64_t pending, message_ms;  /* of the last message: how many follow it; when it was stored */
+    struct partition_map map_durable; /* as of the last commit */
     bool caught_up;
     uint64_t memory_bytes;                 /* last measured */
     uint32_t retired_below, cleaned_below; /* durable; redo values gone */

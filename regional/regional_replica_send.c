@@ -87,11 +87,22 @@ static bool line_is_recent(const struct line *l, uint64_t now_ms)
     return line_is_live(l) || now_ms < last_ms || now_ms - last_ms <= FLOOR_RECENT_MS;
 }
 
+/* A grown map is told only when all partitions of this process durably have it: an edge must not
+ * follow a step that someone who counts by it lacks. */
+static struct partition_map map_to_tell(const struct replica *r)
+{
+    const struct partition_map *map = &r->parts[0].map_durable;
+    bool agreed = map->count > 1;
+    for (uint32_t i = 1; i < r->options.partition_count; i++)
+        agreed = agreed && partition_map_equal(map, &r->parts[i].map_durable);
+    return agreed ? *map : (struct partition_map){0};
+}
+
 /* One message for one edge: its recent lines in all partitions of this process. */
 static void send_edge_floors(struct replica *r, const char *name, struct floor_line *lines,
                              uint64_t now_ms)
 {
-    struct floor_message m = {.store_id = r->who.store_id, .lines = lines};
+    struct floor_message m = {.store_id = r->who.store_id, .map = map_to_tell(r), .lines = lines};
     memcpy(m.reader, r->options.replica, sizeof(m.reader));
     memcpy(m.region, r->options.region, sizeof(m.region));
     memcpy(m.edge, name, base_min_u64(strlen(name), sizeof(m.edge) - 1));

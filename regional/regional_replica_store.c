@@ -117,6 +117,7 @@ static enum err load_state(struct replica *r, struct kv_txn *txn, struct part *p
     if (err != ERR_OK)
         return err;
     p->retired_below = p->fold->retired_below;
+    p->map_durable = p->fold->map;
     replica_note(r, &(struct replica_note){.kind = REPLICA_LOADED,
                                            .partition = p->fold->options.partition,
                                            .seq = p->position.seq});
@@ -365,6 +366,7 @@ enum err replica_store_commit(struct replica *r, uint64_t now_ms)
         for (uint32_t m = 0; m < c->move_count; m++)
             minute_move_commit(p->fold, &c->moves[m]);
         r->totals.moves += c->move_count;
+        p->map_durable = c->map;
 #ifdef TRIBUTARY_BREAK_CUT_WITHOUT_OUTBOX
         publish_at_once(r, c);
 #else

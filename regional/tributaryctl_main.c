@@ -5,6 +5,7 @@
 #include "common/run/service.h"
 #include "regional/ctl/ctl_base.h"
 #include "regional/ctl/ctl_edge.h"
+#include "regional/ctl/ctl_partitions.h"
 #include "regional/ctl/ctl_programs.h"
 #include "regional/ctl/ctl_query.h"
 
@@ -26,6 +27,7 @@ static const char help[] =
     "  token         create, list, revoke bearer tokens\n"
     "of a region, over its bus:\n"
     "  edge          list, enrol, retire, write off edges\n"
+    "  partitions    show the partition map, or let it grow\n"
     "anywhere:\n"
     "  config check  is this configuration good?\n"
     "\n"
@@ -46,6 +48,8 @@ static const char *help_of(const char *command)
 {
     if (strcmp(command, "edge") == 0)
         return ctl_edge_help;
+    if (strcmp(command, "partitions") == 0)
+        return ctl_partitions_help;
     if (strcmp(command, "config") == 0)
         return ctl_config_help;
     return ctl_query_help(command);
@@ -67,6 +71,8 @@ int main(int argc, char **argv)
         return fputs(teaches, stdout) < 0;
     if (strcmp(argv[1], "edge") == 0)
         return ctl_edge(argc - 1, argv + 1);
+    if (strcmp(argv[1], "partitions") == 0)
+        return ctl_partitions(argc - 1, argv + 1);
     if (strcmp(argv[1], "config") == 0)
         return ctl_config(argc - 1, argv + 1);
     return ctl_query(argc - 1, argv + 1, clock_os());

@@ -182,8 +182,11 @@ void admit_click(const struct admit_rules *rules, const struct admit_request *re
         return;
     }
     *out = (struct admit_verdict){.fault = ADMIT_OK, .home = home};
-    out->partition = hash_partition(hash_ad(scanned->ad_id), rules->partitions);
     fill_click(rules, request, scanned, &out->click);
+    uint32_t partitions = rules->turns == NULL
+                              ? rules->partitions
+                              : partition_turn_at(rules->turns[home], out->click.minute);
+    out->partition = hash_partition(hash_ad(scanned->ad_id), partitions);
 }
 
 static const char *kind_words(enum click_json_kind kind)

@@ -5,13 +5,15 @@
 
 #include "proto/click.h"
 #include "proto/click_json.h"
+#include "proto/partition_map.h"
 
 struct admit_rules {
     const uint8_t *secret; /* HASH_KEY_BYTES, shared by the fleet */
     const char (*regions)[LIMIT_REGION_NAME_BYTES + 1];
     uint32_t region_count;
     uint32_t own_region; /* index: home of a click that names none */
-    uint32_t partitions;
+    uint32_t partitions;                /* lines that the edge has */
+    const struct partition_turn *turns; /* each region's; NULL: `partitions` for all minutes */
     uint64_t horizon_ms; /* older than this is refused */
 };
 

@@ -133,15 +133,22 @@ enum err completeness_read(struct completeness_book *book, struct span bytes)
     return ERR_OK;
 }
 
-bool completeness_hour_mark(struct completeness_hour *hour, uint8_t minute, uint16_t partitions)
+bool completeness_hour_is_of(const struct completeness_hour *hour, struct completeness_span map)
 {
-    CHECK(minute < 60 && partitions > 0);
-    if (partitions < hour->partitions)
+    return hour->partitions >= map.first && hour->partitions <= map.last;
+}
+
+bool completeness_hour_mark(struct completeness_hour *hour, uint8_t minute,
+                            struct completeness_span map)
+{
+    CHECK(minute < 60 && map.first > 0 && map.first <= map.last);
+    if (hour->partitions > map.last)
         return false;
     struct completeness_hour marked = *hour;
-    if (partitions > hour->partitions)
-        marked = (struct completeness_hour){.partitions = partitions};
+    if (!completeness_hour_is_of(hour, map))
+        marked.bits = 0;
     marked.bits |= UINT64_C(1) << minute;
+    marked.partitions = map.last;
     bool changed = marked.bits != hour->bits || marked.partitions != hour->partitions;
     *hour = marked;
     return changed;

@@ -78,15 +78,24 @@ uint32_t completeness_due_before(uint64_t watermark_ms);
 void completeness_put(const struct completeness_book *book, struct buf *out);
 enum err WARN_UNUSED completeness_read(struct completeness_book *book, struct span bytes);
 
-/* 60 minutes of one (region, partition): bit i = minute i of the hour is complete under a map of
- * `partitions`. */
+/* 60 minutes of one (region, partition): bit i = minute i of the hour is complete. Which ads that
+ * is follows from the region's map, which never changes for a minute that has clicks. */
 struct completeness_hour {
     uint64_t bits;
-    uint16_t partitions;
+    uint16_t partitions; /* P of the hour's last minute when a bit was set last */
 };
 
-/* Marks a minute. A map with more partitions replaces marks of a smaller one (they spoke of other
- * sets of ads); one with fewer is ignored. Returns true on change. */
-bool completeness_hour_mark(struct completeness_hour *hour, uint8_t minute, uint16_t partitions);
+/* P of the hour's first and of its last minute: they differ where the map grows in between. */
+struct completeness_span {
+    uint16_t first, last;
+};
+
+/* Marks a minute. Marks of a smaller map, of a region that was set up anew with more partitions,
+ * are dropped (they spoke of other sets of ads); against those of a larger one it is ignored.
+ * Returns true on change. */
+bool completeness_hour_mark(struct completeness_hour *hour, uint8_t minute,
+                            struct completeness_span map);
+/* Do the marks speak of what the map has in that hour? */
+bool completeness_hour_is_of(const struct completeness_hour *hour, struct completeness_span map);
 void completeness_hour_put(const struct completeness_hour *hour, struct buf *out);
 enum err WARN_UNUSED completeness_hour_read(struct completeness_hour *hour, struct span bytes);

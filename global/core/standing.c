@@ -3,6 +3,8 @@
  * region. */
 #include "global/core/standing.h"
 
+#include "common/base/minute.h"
+
 #include <stdlib.h>
 
 void standing_names_add(struct standing_names *names, const char *name)
@@ -59,6 +61,27 @@ static void replica_done(struct standing_replica *r)
     *r = (struct standing_replica){0};
 }
 
+/* P u16 of a map of one step, as it always was (0: none); else 0xffff and the map. */
+#define MAP_FOLLOWS UINT16_MAX
+
+static void map_put(const struct partition_map *map, struct buf *out)
+{
+    buf_put_u16(out, map->count > 1 ? MAP_FOLLOWS : partition_map_last(map));
+    if (map->count > 1)
+        partition_map_put(map, out);
+}
+
+static bool map_get(struct partition_map *out, struct reader *r)
+{
+    uint16_t partitions = reader_u16(r);
+    if (partitions == MAP_FOLLOWS)
+        return partition_map_get(out, r) && out->count > 1;
+    if (r->failed || partitions > LIMIT_PARTITIONS)
+        return false;
+    *out = partitions == 0 ? (struct partition_map){0} : partition_map_of(partitions);
+    return true;
+}
+
 void standing_partition_done(struct standing_partition *p)
 {
     for (uint32_t i = 0; i < p->replica_count; i++)
@@ -111,6 +134,18 @@ static void take_edges(struct standing_replica *r, const struct partial *partial
     }
 }
 
+/* Maps of one region differ only while a step makes its way through the partitions, or is put off.
+ */
+static bool is_newer(const struct partition_map *a, const struct partition_map *b)
+{
+    if (a->count != b->count || a->count == 0)
+        return a->count > b->count;
+    const struct partition_step *last_a = &a->steps[a->count - 1];
+    const struct partition_step *last_b = &b->steps[b->count - 1];
+    return last_a->from_minute > last_b->from_minute ||
+           (last_a->from_minute == last_b->from_minute && last_a->partitions > last_b->partitions);
+}
+
 bool standing_take(struct standing_partition *p, const struct partial *partial,
                    struct standing_replica **out_replica)
 {
@@ -132,7 +167,8 @@ bool standing_take(struct standing_partition *p, const struct partial *partial,
      * others too. */
     if (partial->total_count > 0 || partial->edge_count > r->missing.count)
         take_edges(r, partial);
-    p->partitions = (uint16_t)base_max_u64(p->partitions, partial->partitions);
+    if (is_newer(&partial->map, &p->map))
+        p->map = partial->map;
     p->watermark_ms = base_max_u64(p->watermark_ms, partial->watermark_ms);
     *out_replica = r;
     return true;
@@ -151,25 +187,46 @@ const struct standing_replica *standing_freshest(const struct standing_partition
     return freshest;
 }
 
+/* Minimum over the first `count` partitions; 0: one has none. */
+static uint64_t watermark_of(struct standing_partition *const *partitions, uint32_t have,
+                             uint32_t count)
+{
+    uint64_t watermark_ms = UINT64_MAX;
+    for (uint32_t i = 0; i < count; i++)
+        watermark_ms = base_min_u64(
+            watermark_ms, i < have && partitions[i] != NULL ? partitions[i]->watermark_ms : 0);
+    return watermark_ms;
+}
+
+/* Partitions that a later step brings speak from its first minute on: before it the region waits
+ * for none of them, so that its watermark does not fall when the map grows. */
+static uint64_t region_watermark(const struct partition_map *map,
+                                 struct standing_partition *const *partitions, uint32_t have)
+{
+    uint64_t watermark_ms = watermark_of(partitions, have, map->steps[0].partitions);
+    for (uint32_t s = 1; s < map->count; s++) {
+        uint64_t from_ms = minute_start_ms(map->steps[s].from_minute);
+        uint64_t with_new_ms = watermark_of(partitions, have, map->steps[s].partitions);
+        watermark_ms = base_min_u64(watermark_ms, base_max_u64(from_ms, with_new_ms));
+    }
+    return watermark_ms;
+}
+
 void standing_derive(struct standing_card *card, struct standing_partition *const *partitions,
                      uint32_t count)
 {
-    card->partitions = 0;
+    card->map.count = 0;
     card->missing.count = 0;
     for (uint32_t i = 0; i < count; i++)
-        if (partitions[i] != NULL)
-            card->partitions = (uint16_t)base_max_u64(card->partitions, partitions[i]->partitions);
-    uint64_t watermark_ms = card->partitions == 0 ? 0 : UINT64_MAX;
-    for (uint32_t i = 0; i < card->partitions; i++) {
-        const struct standing_partition *p = i < count ? partitions[i] : NULL;
-        watermark_ms = base_min_u64(watermark_ms, p == NULL ? 0 : p->watermark_ms);
-        const struct standing_replica *freshest = p == NULL ? NULL : standing_freshest(p);
-        if (freshest == NULL)
-            continue;
-        for (uint32_t j = 0; j < freshest->missing.count; j++)
+        if (partitions[i] != NULL && is_newer(&partitions[i]->map, &card->map))
+            card->map = partitions[i]->map;
+    card->watermark_ms = card->map.count == 0 ? 0 : region_watermark(&card->map, partitions, count);
+    for (uint32_t i = 0; i < partition_map_last(&card->map) && i < count; i++) {
+        const struct standing_replica *freshest =
+            partitions[i] == NULL ? NULL : standing_freshest(partitions[i]);
+        for (uint32_t j = 0; freshest != NULL && j < freshest->missing.count; j++)
             standing_names_add(&card->missing, freshest->missing.names[j]);
     }
-    card->watermark_ms = watermark_ms;
 }
 
 void standing_card_done(struct standing_card *card)
@@ -181,7 +238,7 @@ void standing_card_done(struct standing_card *card)
 void standing_card_put(const struct standing_card *card, struct buf *out)
 {
     buf_put_block(out, span_of_text(card->name));
-    buf_put_u16(out, card->partitions);
+    map_put(&card->map, out);
     buf_put_varint(out, card->watermark_ms);
     names_put(&card->missing, out);
 }
@@ -189,14 +246,14 @@ void standing_card_put(const struct standing_card *card, struct buf *out)
 enum err standing_card_read(struct standing_card *card, struct span bytes)
 {
     struct reader r = reader_of(bytes);
-    struct standing_card read = {.partitions = 0};
+    struct standing_card read = {.watermark_ms = 0};
     struct span name = reader_block(&r, LIMIT_REGION_NAME_BYTES);
     if (name.length > 0)
         memcpy(read.name, name.data, name.length);
-    read.partitions = reader_u16(&r);
+    bool has_map = map_get(&read.map, &r);
     read.watermark_ms = reader_varint(&r);
     names_read(&read.missing, &r);
-    if (!reader_at_end(&r) || read.partitions > LIMIT_PARTITIONS) {
+    if (!reader_at_end(&r) || !has_map) {
         standing_card_done(&read);
         return ERR_FORMAT;
     }
@@ -207,7 +264,7 @@ enum err standing_card_read(struct standing_card *card, struct span bytes)
 
 void standing_partition_put(const struct standing_partition *p, struct buf *out)
 {
-    buf_put_u16(out, p->partitions);
+    map_put(&p->map, out);
     buf_put_varint(out, p->watermark_ms);
     buf_put_u32(out, p->upto);
     buf_put_varint(out, p->merged);
@@ -216,13 +273,14 @@ void standing_partition_put(const struct standing_partition *p, struct buf *out)
 enum err standing_partition_read(struct standing_partition *p, struct span bytes)
 {
     struct reader r = reader_of(bytes);
-    uint16_t partitions = reader_u16(&r);
+    struct partition_map map;
+    bool has_map = map_get(&map, &r);
     uint64_t watermark_ms = reader_varint(&r);
     uint32_t upto = reader_u32(&r);
     uint64_t merged = reader_varint(&r);
-    if (!reader_at_end(&r) || partitions > LIMIT_PARTITIONS)
+    if (!reader_at_end(&r) || !has_map)
         return ERR_FORMAT;
-    p->partitions = partitions;
+    p->map = map;
     p->watermark_ms = watermark_ms;
     p->upto = upto;
     p->merged = merged;

@@ -29,7 +29,7 @@ struct standing_replica {
 };
 
 struct standing_partition {
-    uint16_t partitions; /* of the map that the latest partial named */
+    struct partition_map map; /* the most grown that a partial named */
     uint64_t watermark_ms;
     uint32_t upto;   /* minutes below are announced or wanted; 0: none was announced yet */
     uint64_t merged; /* clicks of all its rows that were ever merged; retired minutes stay in it */
@@ -49,8 +49,8 @@ const struct standing_replica *standing_freshest(const struct standing_partition
 /* What queries need to know of a region. */
 struct standing_card {
     char name[LIMIT_REGION_NAME_BYTES + 1];
-    uint16_t partitions;   /* 0: never heard */
-    uint64_t watermark_ms; /* minimum over its partitions; 0: some partition has none yet */
+    struct partition_map map; /* count 0: never heard */
+    uint64_t watermark_ms;    /* minimum over its partitions; 0: some partition has none yet */
     struct standing_names missing;
 };
 /* Derives the card (but for its name) from `count` partitions, some of which may be NULL. */

@@ -19,10 +19,11 @@ _tributaryctl() {
     --last | --start | --end | --limit | --prefix | --cursor | --epoch | --ads | --days | --rate) return 0 ;;
     esac
     if [ -z "$words" ] && [ "$COMP_CWORD" -eq 1 ]; then
-        words="stats top ads balance watermarks token edge config --help --version"
+        words="stats top ads balance watermarks token edge partitions config --help --version"
     elif [ -z "$words" ]; then
         case $command:$COMP_CWORD in
         token:2) words="create list revoke --help" ;;
+        partitions:2) words="show grow --help" ;;
         edge:2) words="list enrol retire write-off --help" ;;
         config:2) words="check --help" ;;
         stats:*) words="--window --fill $range $globe" ;;
@@ -31,6 +32,7 @@ _tributaryctl() {
         balance:* | watermarks:*) words=$globe ;;
         token:*) words="--tokens --key --ads --scope --days --rate" ;;
         edge:*) words="--config --json --epoch --help" ;;
+        partitions:*) words="--config --json --from --again --help" ;;
         config:*) words="--as --help" ;;
         esac
     fi

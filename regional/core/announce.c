@@ -109,7 +109,7 @@ static void close_message(struct draft *d, bool whole, bool last)
     struct partial p = {
         .store_id = d->who->store_id,
         .partition = f->options.partition,
-        .partitions = f->options.partitions,
+        .map = f->map,
         .cut = f->cut,
         .stream_ms = f->stream_ms,
         .watermark_ms = f->watermark_ms,

@@ -145,7 +145,10 @@ enum err cut_make(struct fold *f, const struct cut_request *request, struct cut 
     uint32_t retired_below = f->retired_below;
     put_redo(f, out);
     if (request->by_stream) {
-        if (announce_is_due(f, request->time_ms)) {
+        /* A partition that the map does not name yet has nothing to tell that the globe could
+         * place.
+         */
+        if (fold_is_mapped(f) && announce_is_due(f, request->time_ms)) {
             enum err err = announce_partial(f, &request->who, request->time_ms, request->store,
                                             &out->partials);
             if (err != ERR_OK)
@@ -162,6 +165,7 @@ enum err cut_make(struct fold *f, const struct cut_request *request, struct cut 
         f->uncut = false;
     }
     out->retired_below = f->retired_below;
+    out->map = f->map;
     uint8_t key[2];
     cut_state_key(key, f->options.partition);
     struct cut_put *put = add_put(out, CUT_TABLE_STATE, key, sizeof(key));

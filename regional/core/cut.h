@@ -40,6 +40,7 @@ struct cut {
     struct minute_move moves[CUT_MOVES];
     uint32_t move_count;
     uint64_t memory_bytes; /* that tables and names took; 0: not measured in this cut */
+    struct partition_map map;
 };
 
 struct cut_request {

@@ -14,10 +14,11 @@
 
 struct fold *fold_new(const struct fold_options *options)
 {
-    CHECK(options->partitions >= 1 && options->partition < options->partitions);
+    CHECK(options->partition < LIMIT_PARTITIONS);
     CHECK(options->horizon_minutes >= 1 && options->horizon_minutes <= LIMIT_HORIZON_MINUTES);
     struct fold *f = base_zalloc(1, sizeof(*f));
     f->options = *options;
+    f->map = partition_map_of(options->partitions);
     return f;
 }
 
@@ -56,6 +57,11 @@ void fold_begin_totals(struct fold *f)
         return;
     f->totals_begun = true;
     f->totals_first = f->totals_next = f->slice_next = fold_closed_below(f);
+}
+
+bool fold_is_mapped(const struct fold *f)
+{
+    return f->options.partition < partition_map_last(&f->map);
 }
 
 uint32_t fold_day(const struct fold *f)
@@ -247,6 +253,28 @@ static void apply_write_off(struct edge *edge, uint64_t epoch, uint64_t now_ms)
     }
 }
 
+/* Of a minute that has clicks here the map may not change: their retries would go elsewhere. Nor
+ * may a step be taken back that the watermark has passed. */
+static bool apply_map(struct fold *f, const struct control_message *m)
+{
+    struct partition_map map = f->map;
+    const struct horizon *h = &f->horizon;
+    bool has_step = map.count > 1;
+    if (m->again && has_step &&
+        map.steps[map.count - 1].from_minute > minute_of_ms(f->watermark_ms))
+        map.count--;
+#ifndef TRIBUTARY_BREAK_MAP_OF_COUNTED_MINUTES
+    if (h->count > 0 && h->tables[h->count - 1]->minute >= m->from_minute)
+        return false;
+#else
+    (void)h;
+#endif
+    if (partition_map_grow(&map, m->from_minute, m->partitions) != ERR_OK)
+        return false;
+    f->map = map;
+    return true;
+}
+
 static void fold_control(struct fold *f, const struct fold_message *m)
 {
     struct control_message control;
@@ -260,8 +288,11 @@ static void fold_control(struct fold *f, const struct fold_message *m)
         f->counts.control_gaps += control.number > f->control_floor;
         return;
     }
-    struct edge *edge = control.kind == CONTROL_ENROL ? edge_book_open(&f->edges, control.edge)
-                                                      : edge_book_find(&f->edges, control.edge);
+    struct edge *edge = NULL;
+    if (control.kind == CONTROL_ENROL)
+        edge = edge_book_open(&f->edges, control.edge);
+    else if (control.kind != CONTROL_MAP)
+        edge = edge_book_find(&f->edges, control.edge);
     if (edge != NULL && control.kind == CONTROL_ENROL && !edge->enrolled) {
         edge->enrolled = true;
         edge->given_up = false;
@@ -271,6 +302,8 @@ static void fold_control(struct fold *f, const struct fold_message *m)
         edge->missing = false;
     } else if (edge != NULL && control.kind == CONTROL_WRITE_OFF) {
         apply_write_off(edge, control.epoch, m->time_ms);
+    } else if (control.kind == CONTROL_MAP) {
+        f->counts.map_refused += !apply_map(f, &control);
     }
     f->applied[control.number % FOLD_APPLIED] =
         (struct fold_applied){control.number, control.nonce};

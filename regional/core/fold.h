@@ -6,6 +6,7 @@
 #pragma once
 
 #include "proto/control.h"
+#include "proto/partition_map.h"
 #include "regional/core/edge_book.h"
 #include "regional/core/horizon.h"
 
@@ -16,7 +17,7 @@
 struct fold_options {
     char region[LIMIT_REGION_NAME_BYTES + 1];
     uint16_t partition;
-    uint16_t partitions;
+    uint16_t partitions;          /* of the map that a new fold begins with */
     uint64_t lateness_ms;         /* a minute closes so long after its end, by the watermark */
     uint32_t horizon_minutes;     /* clicks of older minutes are carried */
     uint32_t partial_interval_ms; /* of stream time */
@@ -57,7 +58,8 @@ struct fold_counts {
     uint64_t expired;    /* clicks carried because their minute's table is gone */
     uint64_t after_fin;  /* segments with numbers after their line's FIN: folded all the same */
     uint64_t control_gaps, control_refused;
-    uint64_t skipped; /* numbers of written-off lines that came never */
+    uint64_t map_refused; /* a step that this partition could not take any more */
+    uint64_t skipped;     /* numbers of written-off lines that came never */
 };
 
 /* Open to its own room: cut, announce and fold_state read and write it. The first part is the
@@ -71,6 +73,7 @@ struct fold {
     bool uncut;            /* something was folded since */
     struct fold_books books;
     struct edge_book edges;
+    struct partition_map map;
     uint64_t control_floor;
     struct fold_applied applied[FOLD_APPLIED]; /* [number % FOLD_APPLIED] */
     uint64_t partial_ms;                       /* stream time of the last partial */
@@ -113,6 +116,9 @@ uint32_t fold_expired_below(const struct fold *f);
 /* The watermark is seen for the first time: totals are due from the minute that is open now, not
  * from the one that is open when the first partial happens to be made. */
 void fold_begin_totals(struct fold *f);
+
+/* Does the map, as far as this fold knows it, give its partition any ads at all? */
+bool fold_is_mapped(const struct fold *f);
 
 /* UTC day of stream time, for names. */
 uint32_t fold_day(const struct fold *f);

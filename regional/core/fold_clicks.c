@@ -11,10 +11,13 @@ struct fold_ad {
     uint64_t hash;
     struct ad_name *name; /* once its name was seen today */
     uint32_t minute, row; /* where its last click went; no row yet: NO_ROW */
-    enum { AD_UNKNOWN, AD_GOOD, AD_FOREIGN, AD_COLLIDES } verdict;
+    enum { AD_UNKNOWN, AD_GOOD, AD_COLLIDES } verdict;
+    uint8_t foreign; /* bit s: under step s of the map it belongs to another partition */
 };
 
 #define NO_ROW UINT32_MAX
+
+_Static_assert(PARTITION_MAP_STEPS <= 8, "a bit for each step");
 
 /* What does not change within a segment. */
 struct pass {
@@ -28,14 +31,14 @@ static void carry(struct fold *f, uint64_t *reason)
     (*reason)++;
 }
 
-/* Foreign, colliding or good: asked once per ad and segment, at its first click: an ad before it in
- * the segment may have taken its hash. */
+/* Foreign under which steps, colliding or good: asked once per ad and segment, at its first click:
+ * an ad before it in the segment may have taken its hash. */
 static void judge_ad(const struct fold *f, struct fold_ad *ad, struct span ad_id)
 {
     ad->verdict = AD_GOOD;
-    if (hash_partition(ad->hash, f->options.partitions) != f->options.partition) {
-        ad->verdict = AD_FOREIGN;
-        return;
+    for (uint32_t s = 0; s < f->map.count; s++) {
+        bool is_ours = hash_partition(ad->hash, f->map.steps[s].partitions) == f->options.partition;
+        ad->foreign |= (uint8_t)(!is_ours << s);
     }
     const struct ad_name *known = ad_names_find(&f->names, ad->hash);
     if (known != NULL && !span_equal(ad_names_text(known), ad_id))
@@ -69,7 +72,8 @@ static uint64_t *reason_to_carry(const struct pass *pass, const struct segment_h
                                  const struct fold_ad *ad)
 {
     struct fold *f = pass->fold;
-    if (ad->verdict == AD_FOREIGN)
+    /* By the click's own minute: its retry will go where it should have gone. */
+    if (ad->foreign != 0 && (ad->foreign >> partition_map_step(&f->map, hot->minute) & 1) != 0)
         return &f->counts.misplaced;
     if (ad->verdict == AD_COLLIDES)
         return &f->counts.collisions;

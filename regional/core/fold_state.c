@@ -39,7 +39,8 @@ static void put_edges(struct buf *out, const struct edge_book *book)
 void fold_state_write(struct buf *out, const struct fold *f, const struct fold_position *position)
 {
     buf_clear(out);
-    buf_put_u8(out, FOLD_STATE_VERSION);
+    bool has_grown = f->map.count > 1;
+    buf_put_u8(out, has_grown ? FOLD_STATE_VERSION_MAP : FOLD_STATE_VERSION);
     buf_put_block(out, span_of_text(f->options.region));
     buf_put_u16(out, f->options.partition);
     buf_put_u16(out, f->options.partitions);
@@ -67,6 +68,8 @@ void fold_state_write(struct buf *out, const struct fold *f, const struct fold_p
         buf_put_u64(out, f->applied[i].nonce);
     }
     put_edges(out, &f->edges);
+    if (has_grown)
+        partition_map_put(&f->map, out);
     buf_put_u64(out, hash_checksum(buf_span(out), FOLD_STATE_SEED));
 }
 
@@ -160,14 +163,19 @@ enum err fold_state_read(struct fold *f, struct fold_position *out_position, str
     struct span region = reader_block(&r, LIMIT_REGION_NAME_BYTES);
     uint16_t partition = reader_u16(&r);
     uint16_t partitions = reader_u16(&r);
-    if (r.failed || version != FOLD_STATE_VERSION)
+    bool has_grown = version == FOLD_STATE_VERSION_MAP;
+    if (r.failed || (version != FOLD_STATE_VERSION && !has_grown))
         return ERR_KV_CORRUPT;
     if (!span_equal(region, span_of_text(f->options.region)) || partition != f->options.partition ||
         partitions != f->options.partitions)
         return ERR_CONFIG;
     struct fold_position position = {0};
     read_numbers(f, &position, &r);
-    bool good = read_edges(&f->edges, &r) && reader_at_end(&r);
+    bool good = read_edges(&f->edges, &r);
+    if (good && has_grown)
+        good = partition_map_get(&f->map, &r) && f->map.count > 1 &&
+               f->map.steps[0].partitions == partitions;
+    good = good && reader_at_end(&r);
     if (!good || f->books.folded != f->books.counted + f->books.duplicate + f->books.carried ||
         f->partial_cut > f->cut || f->totals_first > f->totals_next)
         return ERR_KV_CORRUPT;

@@ -5,8 +5,9 @@
 
 #include "regional/core/fold.h"
 
-#define FOLD_STATE_VERSION 1
-#define FOLD_STATE_SEED    0x53544154ULL
+#define FOLD_STATE_VERSION     1
+#define FOLD_STATE_VERSION_MAP 2 /* with a partition map that has grown */
+#define FOLD_STATE_SEED        0x53544154ULL
 
 /* Where in the stream the state stands: the last message that it holds (design 4.2). seq 0: none
  * yet. */

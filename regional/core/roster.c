@@ -14,6 +14,7 @@ void roster_part_of(struct roster_part *out, const struct fold *f, bool stopped)
                                 .stopped = stopped,
                                 .control_floor = f->control_floor,
                                 .watermark_ms = f->watermark_ms,
+                                .map = f->map,
                                 .edge_count = f->edges.count};
     memcpy(out->applied, f->applied, sizeof(out->applied));
     out->edges = base_zalloc(f->edges.count, sizeof(*out->edges));
@@ -34,11 +35,12 @@ void roster_part_of(struct roster_part *out, const struct fold *f, bool stopped)
 
 static void put_part(struct buf *out, const struct roster_part *p)
 {
-    wire_put_array(out, 6);
+    wire_put_array(out, 7);
     wire_put_uint(out, p->partition);
     wire_put_bool(out, p->stopped);
     wire_put_uint(out, p->control_floor);
     wire_put_uint(out, p->watermark_ms);
+    partition_map_wire_put(&p->map, out);
     wire_put_array(out, 2 * FOLD_APPLIED);
     for (unsigned i = 0; i < FOLD_APPLIED; i++) {
         wire_put_uint(out, p->applied[i].number);
@@ -85,12 +87,13 @@ static bool read_edge(struct wire_reader *r, struct roster_edge *e)
 
 static bool read_part(struct wire_reader *r, struct roster_part *p)
 {
-    bool shaped = wire_array(r, 6) == 6;
+    bool shaped = wire_array(r, 7) == 7;
     uint64_t partition = wire_uint(r);
     p->partition = (uint16_t)partition;
     p->stopped = wire_bool(r);
     p->control_floor = wire_uint(r);
     p->watermark_ms = wire_uint(r);
+    shaped &= partition_map_wire_get(&p->map, r) == ERR_OK && p->map.count > 0;
     shaped &= wire_array(r, 2 * FOLD_APPLIED) == 2 * FOLD_APPLIED;
     for (unsigned i = 0; i < FOLD_APPLIED; i++) {
         p->applied[i].number = wire_uint(r);

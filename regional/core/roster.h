@@ -7,7 +7,7 @@
 #include "regional/core/fold.h"
 
 #define ROSTER_MAGIC   "TRRO"
-#define ROSTER_VERSION 1
+#define ROSTER_VERSION 2
 
 struct roster_edge {
     char name[LIMIT_EDGE_NAME_BYTES + 1];
@@ -21,6 +21,7 @@ struct roster_part {
     uint16_t partition;
     bool stopped; /* needs a peer's store */
     uint64_t control_floor, watermark_ms;
+    struct partition_map map;
     struct fold_applied applied[FOLD_APPLIED];
     uint32_t edge_count;
     struct roster_edge *edges; /* malloc'ed */

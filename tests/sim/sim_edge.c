@@ -71,6 +71,7 @@ static void edge_options(const struct sim_edge *e, struct edge_pipeline_options 
     const struct sim_world *w = e->process.world;
     *o = (struct edge_pipeline_options){.region_count = w->plan.regions,
                                         .partitions = w->plan.partitions,
+                                        .partitions_first = sim_plan_first(&w->plan),
                                         .heartbeat_ms = 30000,
                                         .publish_timeout_ms = w->plan.timeout_ms,
                                         .window_bytes = 1 << 20,
@@ -170,12 +171,16 @@ static void admit(const struct sim_edge *e, const struct sim_click *c, struct te
                   struct admit_verdict *out)
 {
     const struct sim_world *w = e->process.world;
+    struct partition_turn turns[SIM_REGIONS];
+    for (uint32_t i = 0; i < w->plan.regions; i++)
+        turns[i] = edge_pipeline_turn(e->pipeline, i);
     struct click_json_click sent = {.index = c->index, .timestamp = c->timestamp_ms};
     struct admit_rules rules = {.secret = secret,
                                 .regions = region_names,
                                 .region_count = w->plan.regions,
                                 .own_region = e->region,
                                 .partitions = w->plan.partitions,
+                                .turns = turns,
                                 .horizon_ms = (uint64_t)w->plan.horizon_minutes * 60000};
     struct admit_request request = {.now_ms = e->process.clock.wall};
     sent.ad_id = text(t->ad, sizeof(t->ad), "ad", c->ad);

@@ -79,6 +79,47 @@ static struct sim_floors floors_of(void *context, const struct sim_incarnation *
     return floors;
 }
 
+/* The ad's partition in that minute, by the map that the region has in the end. */
+static uint32_t partition_of(const struct sim_world *w, uint32_t region, uint32_t ad,
+                             uint32_t minute)
+{
+    uint32_t i = 0;
+    while (w->replicas[i].region != region)
+        i++;
+    const struct partition_map *map = &replica_fold(w->replicas[i].replica, 0)->map;
+    char name[16];
+    (void)snprintf(name, sizeof(name), "ad-%u", ad);
+    minute += (uint32_t)(SIM_BASE_MS / 60000) - SIM_MINUTES_BEFORE;
+    return hash_partition(hash_ad(span_of_text(name)), partition_map_at(map, minute));
+}
+
+/* Excused is who had not heard of the step, not who followed one that never came. */
+static bool is_placed(void *context, const struct sim_click *click, uint32_t home,
+                      uint32_t partition)
+{
+    const struct sim_world *w = context;
+    char name[16];
+    (void)snprintf(name, sizeof(name), "ad-%u", click->ad);
+    uint16_t first = hash_partition(hash_ad(span_of_text(name)), sim_plan_first(&w->plan));
+    return partition_of(w, home, click->ad, click->minute) == partition || first != partition;
+}
+
+/* A partition that the map brought speaks from the first minute at which every edge was heard in
+ * it: what lies between the step and that minute stays open, in every region that came so late. */
+static bool is_told(const struct sim_world *w, uint32_t ad, uint32_t minute)
+{
+    uint32_t wall = minute + (uint32_t)(SIM_BASE_MS / 60000) - SIM_MINUTES_BEFORE;
+    if (sim_plan_first(&w->plan) == w->plan.partitions)
+        return true;
+    for (uint32_t i = 0; i < w->replica_count; i++) {
+        uint32_t p = partition_of(w, w->replicas[i].region, ad, minute);
+        const struct fold *f = replica_fold(w->replicas[i].replica, p);
+        if (p >= sim_plan_first(&w->plan) && wall < f->totals_first)
+            return false;
+    }
+    return true;
+}
+
 /* What the folds carried: accepted, and left to the settlement. */
 static uint64_t carried(const struct sim_world *w, uint32_t *out_expired_below)
 {
@@ -142,7 +183,8 @@ static void tally_point(const struct sim_world *w, uint32_t ad, uint32_t minute,
             t->wrong = "lost";
         bad = true;
     }
-    if (minute >= SIM_MINUTES_BEFORE && minute <= last && provable && !p->complete) {
+    if (minute >= SIM_MINUTES_BEFORE && minute <= last && provable && !p->complete &&
+        is_told(w, ad, minute)) {
         t->incomplete++;
         bad = true;
     }
@@ -231,7 +273,7 @@ static bool globes_agree(struct sim_world *w, char *why, size_t size, const char
 {
     struct sim_bounds bounds;
     blur(w);
-    sim_oracle_bounds(&w->oracle, w->plan.ads, floors_of, w, &bounds);
+    sim_oracle_bounds(&w->oracle, w->plan.ads, floors_of, is_placed, w, &bounds);
     bool agree = true;
     for (uint32_t i = 0; i < w->globe_count && agree; i++)
         agree = globe_agrees(&w->globes[i], &bounds, why, size, out_checker);

@@ -70,7 +70,8 @@ static const struct row {
 };
 
 /* Which calls each driver makes; what it makes must fail, with each of its errors. An edge gets a
- * key only where its committer trimmed beside its forwarder: see test_edge_pipeline_batch_nth.c. */
+ * key when it opens, and where its committer trimmed beside its forwarder: see
+ * test_edge_pipeline_batch_nth.c. */
 #define KV                                                                                         \
     (1u << SIM_CALL_BEGIN_READ | 1u << SIM_CALL_BEGIN_WRITE | 1u << SIM_CALL_SEEK |                \
      1u << SIM_CALL_PUT | 1u << SIM_CALL_DEL | 1u << SIM_CALL_COMMIT | 1u << SIM_CALL_EVENT)
@@ -79,8 +80,8 @@ static const struct row {
 #define READS                                                                                      \
     (1u << SIM_CALL_GET | 1u << SIM_CALL_READ | 1u << SIM_CALL_READING | 1u << SIM_CALL_FETCH |    \
      1u << SIM_CALL_GOT)
-static const uint32_t calls_of[PROCESSES] = {KV | PUBLISHES, KV | PUBLISHES | SENDS | READS,
-                                             KV | SENDS | READS};
+static const uint32_t calls_of[PROCESSES] = {KV | PUBLISHES | 1u << SIM_CALL_GET,
+                                             KV | PUBLISHES | SENDS | READS, KV | SENDS | READS};
 
 /* A few clicks, some of them late or again. In both stories the edge's link is away for a while, so
  * that its clicks grow old, and partials are lost while the globe is down, so that it must ask.

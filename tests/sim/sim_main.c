@@ -70,6 +70,8 @@ static void tell_kinds(const struct sim_plan *p)
     printf("seed %llu: %u regions, %u partitions, %u edges, %u replicas, %u globes; faults on:",
            (unsigned long long)p->seed, p->regions, p->partitions, p->edges * p->regions,
            p->replicas * p->regions, p->globes);
+    if (p->partitions_first > 0)
+        printf(" (the map grows from %u)", p->partitions_first);
     for (unsigned k = 0; k < SIM_FAULTS; k++)
         if ((p->kinds >> k & 1) != 0)
             printf(" %s", sim_plan_fault_name((enum sim_fault_kind)k));

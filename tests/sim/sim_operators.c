@@ -23,6 +23,7 @@ struct sim_operator {
     struct bus_port *bus;
     uint32_t order_count[SIM_PARTITIONS], order_capacity[SIM_PARTITIONS];
     struct order *orders[SIM_PARTITIONS];
+    uint32_t grow_from; /* minute of the step that was said last; 0: none */
 };
 
 void sim_operators_init(struct sim_world *w)
@@ -40,8 +41,8 @@ void sim_operators_done(struct sim_world *w)
     free(w->operators);
 }
 
-static void give(struct sim_world *w, uint32_t region, uint32_t partition, enum control_kind kind,
-                 uint32_t edge, uint64_t epoch)
+static struct order *add_order(struct sim_world *w, uint32_t region, uint32_t partition,
+                               enum control_kind kind)
 {
     struct sim_operator *o = &w->operators[region];
     uint32_t *count = &o->order_count[partition];
@@ -51,7 +52,15 @@ static void give(struct sim_world *w, uint32_t region, uint32_t partition, enum 
             base_realloc(o->orders[partition], o->order_capacity[partition] * sizeof(struct order));
     }
     struct order *order = &o->orders[partition][(*count)++];
-    *order = (struct order){.message = {.nonce = rng_next(&w->rng), .kind = kind, .epoch = epoch}};
+    *order = (struct order){.message = {.nonce = rng_next(&w->rng), .kind = kind}};
+    return order;
+}
+
+static void give(struct sim_world *w, uint32_t region, uint32_t partition, enum control_kind kind,
+                 uint32_t edge, uint64_t epoch)
+{
+    struct order *order = add_order(w, region, partition, kind);
+    order->message.epoch = epoch;
     (void)snprintf(order->message.edge, sizeof(order->message.edge), "edge-%u", edge);
     static const char *const words[] = {"", "enrol", "retire", "write off"};
     sim_trace(w, "operator", "%s edge-%u epoch %016llx in %s partition %u", words[kind], edge,
@@ -198,6 +207,53 @@ static void write_off_dead(struct sim_world *w, uint32_t region, uint32_t partit
     }
 }
 
+/* Does every replica that is up have the step in all partitions? */
+static bool has_grown(const struct sim_world *w, uint32_t region)
+{
+    uint32_t from = w->operators[region].grow_from;
+    for (uint32_t i = 0; i < w->replica_count; i++) {
+        for (uint32_t p = 0; p < w->plan.partitions; p++) {
+            const struct fold *f = fold_of(&w->replicas[i], region, p);
+            if (f != NULL && f->map.steps[f->map.count - 1].from_minute != from)
+                return false;
+        }
+    }
+    return from != 0;
+}
+
+static bool grows(const struct sim_world *w)
+{
+    return sim_plan_first(&w->plan) < w->plan.partitions && w->now_ms >= w->plan.grow_ms;
+}
+
+/* Says the step; and again, for later, where some partition had clicks of that minute already. */
+static void grow(struct sim_world *w, uint32_t region)
+{
+    struct sim_operator *o = &w->operators[region];
+    if (has_grown(w, region))
+        return;
+    bool again = o->grow_from != 0;
+    uint64_t ahead_ms = again ? 400000 : w->plan.grow_ahead_ms;
+    o->grow_from = (uint32_t)((SIM_BASE_MS + w->now_ms + ahead_ms) / 60000 + 1);
+    sim_trace(w, "operator", "%s grows to %u partitions from minute %u on%s", region_names[region],
+              w->plan.partitions, o->grow_from, again ? ", again" : "");
+    for (uint32_t p = 0; p < w->plan.partitions; p++) {
+        struct order *order = add_order(w, region, p, CONTROL_MAP);
+        order->message.from_minute = o->grow_from;
+        order->message.partitions = (uint16_t)w->plan.partitions;
+        order->message.again = again;
+    }
+}
+
+static bool is_placed_everywhere(const struct sim_world *w, uint32_t region)
+{
+    for (uint32_t p = 0; p < w->plan.partitions; p++)
+        for (uint32_t n = 0; n < w->operators[region].order_count[p]; n++)
+            if (!w->operators[region].orders[p][n].placed)
+                return false;
+    return true;
+}
+
 void sim_operators_step(struct sim_world *w)
 {
     if (w->now_ms < w->operator_ms)
@@ -207,22 +263,24 @@ void sim_operators_step(struct sim_world *w)
         struct bus_event event;
         while (bus_poll(w->operators[region].bus, &event))
             continue;
+        bool well = true;
         for (uint32_t p = 0; p < w->plan.partitions; p++) {
             bool idle = see_to(w, region, p);
             /* A look at the roster once in a while, and only when what was seen before is done. */
             if (idle && (w->phase == SIM_CALM ? w->now_ms / STEP_MS % 5 == 0
                                               : w->now_ms / STEP_MS % 40 == 0))
                 write_off_dead(w, region, p);
+            well = well && idle;
         }
+        if (well && grows(w) && is_placed_everywhere(w, region))
+            grow(w, region);
     }
 }
 
 bool sim_operators_idle(const struct sim_world *w)
 {
     for (uint32_t region = 0; region < w->plan.regions; region++)
-        for (uint32_t p = 0; p < w->plan.partitions; p++)
-            for (uint32_t n = 0; n < w->operators[region].order_count[p]; n++)
-                if (!w->operators[region].orders[p][n].placed)
-                    return false;
+        if (!is_placed_everywhere(w, region) || (grows(w) && !has_grown(w, region)))
+            return false;
     return true;
 }

@@ -76,8 +76,8 @@ void sim_oracle_stored(struct sim_oracle *o, uint32_t incarnation, uint32_t home
 
 /* Two replicas that each hold lost clicks which the other lacks: the maximum of their counts is not
  * the union. */
-static void judge(const struct sim_line *line, struct sim_floors floors, uint8_t *sure,
-                  uint8_t *maybe)
+static void judge(const struct sim_line *line, struct sim_floors floors, const uint8_t *misplaced,
+                  uint8_t *sure, uint8_t *maybe)
 {
     for (uint32_t n = 0; n < line->count; n++) {
         uint32_t click = line->attempts[n].click;
@@ -85,7 +85,7 @@ static void judge(const struct sim_line *line, struct sim_floors floors, uint8_t
             continue;
         if (!line->lost || n < floors.some || line->blurred)
             maybe[click] = 1;
-        if (!line->lost || n < floors.all)
+        if ((!line->lost || n < floors.all) && !misplaced[click])
             sure[click] = 1;
     }
 }
@@ -94,8 +94,11 @@ void sim_oracle_bounds(const struct sim_oracle *o, uint32_t ads,
                        struct sim_floors (*floors_of)(void *context,
                                                       const struct sim_incarnation *inc,
                                                       uint32_t home, uint32_t partition),
+                       bool (*is_placed)(void *context, const struct sim_click *click,
+                                         uint32_t home, uint32_t partition),
                        void *context, struct sim_bounds *out)
 {
+    uint8_t *misplaced = base_zalloc(o->click_count + 1, 1);
     uint8_t *sure = base_zalloc(o->click_count + 1, 1), *maybe = base_zalloc(o->click_count + 1, 1);
     out->low = base_zalloc((size_t)ads * SIM_MINUTES, sizeof(*out->low));
     out->high = base_zalloc((size_t)ads * SIM_MINUTES, sizeof(*out->high));
@@ -107,7 +110,9 @@ void sim_oracle_bounds(const struct sim_oracle *o, uint32_t ads,
             struct sim_floors floors = {0};
             if (line->lost)
                 floors = floors_of(context, inc, home, partition);
-            judge(line, floors, sure, maybe);
+            for (uint32_t c = 0; c < o->click_count; c++)
+                misplaced[c] = !is_placed(context, &o->clicks[c], home, partition);
+            judge(line, floors, misplaced, sure, maybe);
         }
     }
     for (uint32_t c = 0; c < o->click_count; c++) {
@@ -115,6 +120,7 @@ void sim_oracle_bounds(const struct sim_oracle *o, uint32_t ads,
         out->low[at] += sure[c];
         out->high[at] += maybe[c];
     }
+    free(misplaced);
     free(sure);
     free(maybe);
 }

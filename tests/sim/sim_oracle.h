@@ -74,7 +74,8 @@ struct sim_floors {
     uint64_t all, some;
 };
 
-/* Bounds of what must be counted in the end. */
+/* Bounds of what must be counted in the end. A click whose edge had not heard that the map has
+ * grown may be in a partition that carries it. */
 struct sim_bounds {
     uint32_t *low, *high; /* [ad * SIM_MINUTES + minute] */
 };
@@ -82,4 +83,6 @@ void sim_oracle_bounds(const struct sim_oracle *o, uint32_t ads,
                        struct sim_floors (*floors_of)(void *context,
                                                       const struct sim_incarnation *inc,
                                                       uint32_t home, uint32_t partition),
+                       bool (*is_placed)(void *context, const struct sim_click *click,
+                                         uint32_t home, uint32_t partition),
                        void *context, struct sim_bounds *out);

@@ -210,7 +210,7 @@ static void draw_read_faults(struct sim_plan *p)
  * what only the others have read. */
 static void draw_small_spools(struct sim_plan *p)
 {
-    struct rng r = {p->seed ^ 0x5B001ULL};
+    struct rng r = {p->seed ^ 0x5B002ULL};
     if (!rng_chance(&r, 350))
         return;
     p->spool_bytes = PICK(&r, 800, 2000, 6000);
@@ -277,6 +277,18 @@ static void draw_archivers(struct sim_plan *p)
     }
 }
 
+/* Drawn apart as well. Clicks may lie five minutes ahead: said later than that, some partition
+ * refuses, and the operator must say it again. */
+static void draw_growth(struct sim_plan *p)
+{
+    struct rng r = {p->seed ^ 0x6206ULL};
+    if (p->partitions < 2 || !rng_chance(&r, 400))
+        return;
+    p->partitions_first = between(&r, 1, p->partitions - 1);
+    p->grow_ms = between(&r, 2000, p->chaos_ms / 2 + 2000);
+    p->grow_ahead_ms = PICK(&r, 1000, 60000, 120000, 240000, 400000);
+}
+
 void sim_plan_draw(struct sim_plan *p, uint64_t seed)
 {
     struct rng r = {seed * 0x9E3779B97F4A7C15ULL + 77};
@@ -318,6 +330,7 @@ void sim_plan_draw(struct sim_plan *p, uint64_t seed)
     draw_small_spools(p);
     draw_closed(p);
     draw_archivers(p);
+    draw_growth(p);
 }
 
 /* Options by name, so that text and struct cannot drift apart. */
@@ -353,7 +366,10 @@ void sim_plan_draw(struct sim_plan *p, uint64_t seed)
     X(late, 0, 1000) \
     X(late_ms, 1, 86400000) \
     X(lost_answers, 0, 1000) \
-    X(chaos_ms, 1, 86400000)
+    X(chaos_ms, 1, 86400000) \
+    X(partitions_first, 0, SIM_PARTITIONS) \
+    X(grow_ms, 0, 86400000) \
+    X(grow_ahead_ms, 0, 86400000)
 /* clang-format on */
 
 void sim_plan_write(const struct sim_plan *p, FILE *out)
@@ -414,6 +430,8 @@ bool sim_plan_read(struct sim_plan *p, FILE *in, char *out_error, size_t error_s
     p->fault_count = 0;
     p->again = p->late = p->lost_answers = 0;
     p->spool_bytes = p->archivers = p->silent_ms = p->objects = 0;
+    p->spool_bytes = p->archivers = p->silent_ms = 0;
+    p->partitions_first = p->grow_ms = p->grow_ahead_ms = 0;
     for (unsigned number = 1; fgets(line, sizeof(line), in) != NULL; number++) {
         line[strcspn(line, "#\n")] = '\0';
         if (line[strspn(line, " \t")] == '\0')

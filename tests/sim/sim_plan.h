@@ -93,12 +93,21 @@ struct sim_plan {
     uint32_t closed, settle_ms, value_items;
     uint32_t again, late, late_ms, lost_answers; /* chances in 1000, and how late at most */
     uint32_t chaos_ms;
-    bool bus;       /* the story tells of each message */
-    uint64_t kinds; /* bit i: fault kind i is on */
+    uint32_t partitions_first; /* the map grows from so many to `partitions`; 0: it does not */
+    uint32_t grow_ms, grow_ahead_ms; /* when it is said, and for how long after */
+    bool bus;                        /* the story tells of each message */
+    uint64_t kinds;                  /* bit i: fault kind i is on */
     struct sim_plan_nth nth;
     uint32_t fault_count, fault_capacity;
     struct sim_fault *faults; /* ascending times */
 };
+
+/* P that maps begin with. */
+static inline uint16_t sim_plan_first(const struct sim_plan *p)
+{
+    bool grows = p->partitions_first > 0 && p->partitions_first < p->partitions;
+    return (uint16_t)(grows ? p->partitions_first : p->partitions);
+}
 
 /* Draws a plan. */
 void sim_plan_draw(struct sim_plan *p, uint64_t seed);

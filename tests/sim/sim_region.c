@@ -52,6 +52,7 @@ void sim_region_open(struct sim_replica *r)
     uint64_t lags[SIM_REGIONS] = {0};
     sim_process_boot(&r->process, 1, &r->region, lags);
     struct replica_options options = {.partitions_total = (uint16_t)w->plan.partitions,
+                                      .partitions_first = sim_plan_first(&w->plan),
                                       .partitions = r->partitions,
                                       .partition_count = w->plan.partitions,
                                       .lateness_ms = w->plan.lateness_ms,

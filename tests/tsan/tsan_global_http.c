@@ -103,7 +103,7 @@ static void merge(struct merger *m, struct bus_port *replica)
         struct partial p = {.region = "us",
                             .replica = "us-r1",
                             .store_id = 1,
-                            .partitions = 1,
+                            .map = {.count = 1, .steps = {{0, 1}}},
                             .cut = cut,
                             .stream_ms = minute_start_ms(MINUTE) + cut,
                             .rows = &row,

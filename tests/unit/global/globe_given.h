@@ -214,7 +214,7 @@ static inline struct partial given_head(struct given_replica *r)
     struct partial p = {
         .store_id = r->store_id,
         .partition = r->partition,
-        .partitions = GIVEN_PARTITIONS,
+        .map = {.count = 1, .steps = {{0, GIVEN_PARTITIONS}}},
         .cut = ++r->cut,
         .stream_ms = r->world->clock.wall,
         .watermark_ms = minute_start_ms(r->closed_before) + 10000,

@@ -135,13 +135,13 @@ Test(completeness, a_book_reads_back_and_no_truncation_does)
 Test(completeness, an_hour_marks_minutes_and_a_larger_map_begins_anew)
 {
     struct completeness_hour hour = {0};
-    cr_assert(completeness_hour_mark(&hour, 0, 4));
-    cr_assert(completeness_hour_mark(&hour, 59, 4));
-    cr_assert_not(completeness_hour_mark(&hour, 59, 4));
+    cr_assert(completeness_hour_mark(&hour, 0, (struct completeness_span){4, 4}));
+    cr_assert(completeness_hour_mark(&hour, 59, (struct completeness_span){4, 4}));
+    cr_assert_not(completeness_hour_mark(&hour, 59, (struct completeness_span){4, 4}));
     cr_assert_eq(hour.bits, 1 | UINT64_C(1) << 59);
-    cr_assert(completeness_hour_mark(&hour, 5, 8));
+    cr_assert(completeness_hour_mark(&hour, 5, (struct completeness_span){8, 8}));
     cr_assert_eq(hour.bits, UINT64_C(1) << 5);
-    cr_assert_not(completeness_hour_mark(&hour, 6, 4));
+    cr_assert_not(completeness_hour_mark(&hour, 6, (struct completeness_span){4, 4}));
     cr_assert_eq(hour.bits, UINT64_C(1) << 5);
 
     struct buf bytes = {0};

@@ -102,13 +102,32 @@ Test(completeness_bounds, an_hour_out_of_range_is_refused)
     buf_done(&bytes);
 }
 
+static bool mark(struct completeness_hour *hour, uint8_t minute, uint16_t first, uint16_t last)
+{
+    return completeness_hour_mark(hour, minute, (struct completeness_span){first, last});
+}
+
 Test(completeness_bounds, a_mark_of_an_older_map_changes_nothing_and_of_a_newer_starts_afresh)
 {
     struct completeness_hour hour = {0};
-    cr_assert(completeness_hour_mark(&hour, 5, 4));
-    cr_assert_not(completeness_hour_mark(&hour, 5, 4), "marked before");
-    cr_assert_not(completeness_hour_mark(&hour, 6, 2));
+    cr_assert(mark(&hour, 5, 4, 4));
+    cr_assert_not(mark(&hour, 5, 4, 4), "marked before");
+    cr_assert_not(mark(&hour, 6, 2, 2));
     cr_assert_eq(hour.bits, 1ULL << 5);
-    cr_assert(completeness_hour_mark(&hour, 5, 8), "the same bit, of other partitions");
+    cr_assert(mark(&hour, 5, 8, 8), "the same bit, of other partitions");
     cr_assert(hour.bits == 1ULL << 5 && hour.partitions == 8);
+}
+
+Test(completeness_bounds, an_hour_in_which_the_map_grows_keeps_what_was_marked_before)
+{
+    const struct completeness_span before = {4, 4}, growing = {4, 8}, after = {8, 8};
+    struct completeness_hour hour = {0};
+    cr_assert(mark(&hour, 5, 4, 4));
+    cr_assert(completeness_hour_is_of(&hour, before));
+    cr_assert(completeness_hour_is_of(&hour, growing), "no minute of the new step is marked yet");
+    cr_assert(mark(&hour, 30, 4, 8));
+    cr_assert(mark(&hour, 6, 4, 8), "a late one of the former step");
+    cr_assert_eq(hour.bits, 1ULL << 5 | 1ULL << 30 | 1ULL << 6);
+    cr_assert(completeness_hour_is_of(&hour, growing) && completeness_hour_is_of(&hour, after));
+    cr_assert_not(completeness_hour_is_of(&hour, before));
 }

@@ -24,7 +24,7 @@ static struct partial said(const char *replica, uint64_t cut, uint64_t stream_ms
                            uint64_t watermark_ms)
 {
     struct partial p = {.store_id = 1,
-                        .partitions = 2,
+                        .map = {.count = 1, .steps = {{0, 2}}},
                         .cut = cut,
                         .stream_ms = stream_ms,
                         .watermark_ms = watermark_ms};
@@ -37,7 +37,7 @@ Test(standing, the_watermark_is_the_highest_of_any_replica_and_the_lowest_of_any
     struct partial p = said("a", 1, 100, 90);
     cr_assert(standing_take(&parts[0], &p, &at));
     standing_derive(&card, both, 2);
-    cr_assert_eq(card.partitions, 2);
+    cr_assert_eq(partition_map_last(&card.map), 2);
     cr_assert_eq(card.watermark_ms, 0); /* the other was not heard */
 
     p = said("a", 1, 50, 40);
@@ -123,7 +123,7 @@ Test(standing, all_of_it_reads_back)
     standing_card_put(&card, &bytes);
     cr_assert_eq(standing_card_read(&back, buf_span(&bytes)), ERR_OK);
     cr_assert_str_eq(back.name, "us");
-    cr_assert_eq(back.partitions, 2);
+    cr_assert_eq(partition_map_last(&back.map), 2);
     cr_assert_str_eq(back.missing.names[0], "e1");
     for (size_t length = 0; length < bytes.length; length++)
         cr_assert_neq(standing_card_read(&back, span_of(bytes.data, length)), ERR_OK);
@@ -133,7 +133,8 @@ Test(standing, all_of_it_reads_back)
     buf_clear(&bytes);
     standing_partition_put(&parts[0], &bytes);
     cr_assert_eq(standing_partition_read(&partition, buf_span(&bytes)), ERR_OK);
-    cr_assert(partition.upto == 12 && partition.watermark_ms == 90 && partition.partitions == 2);
+    cr_assert(partition.upto == 12 && partition.watermark_ms == 90 &&
+              partition_map_last(&partition.map) == 2);
 
     partition.replica_count = 1;
     buf_clear(&bytes);

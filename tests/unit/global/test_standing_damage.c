@@ -24,7 +24,7 @@ static void said(const char *replica, uint64_t stream_ms, uint32_t missing)
 {
     struct partial_edge edges[16] = {{.epoch = 0}};
     struct partial p = {.store_id = 1,
-                        .partitions = 1,
+                        .map = {.count = 1, .steps = {{0, 1}}},
                         .cut = 1,
                         .stream_ms = stream_ms,
                         .watermark_ms = 5,
@@ -83,18 +83,19 @@ Test(standing_damage, a_region_that_nobody_speaks_of_has_no_watermark)
     struct standing_partition *const none[] = {NULL, NULL};
     card.watermark_ms = 7;
     standing_derive(&card, none, 2);
-    cr_assert(card.partitions == 0 && card.watermark_ms == 0);
+    cr_assert(card.map.count == 0 && card.watermark_ms == 0);
     /* A replica that knows of more partitions than were heard holds the watermark. */
     struct standing_partition *const one[] = {&part};
     said("a", 100, 0);
-    part.partitions = 2;
+    part.map = partition_map_of(2);
     standing_derive(&card, one, 1);
-    cr_assert(card.partitions == 2 && card.watermark_ms == 0);
+    cr_assert(partition_map_last(&card.map) == 2 && card.watermark_ms == 0);
 }
 
 static enum err read_card(uint16_t partitions, bool trailing)
 {
-    struct standing_card other = {.partitions = partitions, .watermark_ms = 9};
+    struct standing_card other = {.map = {.count = 1, .steps = {{0, partitions}}},
+                                  .watermark_ms = 9};
     (void)snprintf(other.name, sizeof(other.name), "us");
     standing_names_add(&other.missing, "e1");
     buf_clear(&bytes);
@@ -110,23 +111,23 @@ Test(standing_damage, a_card_out_of_range_is_refused_and_changes_nothing)
     cr_assert_eq(read_card(LIMIT_PARTITIONS, false), ERR_OK);
     cr_assert_eq(read_card(LIMIT_PARTITIONS + 1, false), ERR_FORMAT);
     cr_assert_eq(read_card(1, true), ERR_FORMAT);
-    cr_assert(card.partitions == LIMIT_PARTITIONS && card.missing.count == 1);
+    cr_assert(partition_map_last(&card.map) == LIMIT_PARTITIONS && card.missing.count == 1);
 }
 
 Test(standing_damage, a_partition_out_of_range_is_refused_and_changes_nothing)
 {
-    part.partitions = 3;
+    part.map = partition_map_of(3);
     part.watermark_ms = 5;
     part.upto = 7;
     standing_partition_put(&part, &bytes);
     for (size_t length = 0; length < bytes.length; length++)
         cr_assert_eq(standing_partition_read(&part, span_of(bytes.data, length)), ERR_FORMAT);
-    part.partitions = LIMIT_PARTITIONS + 1;
+    part.map.steps[0].partitions = LIMIT_PARTITIONS + 1;
     buf_clear(&bytes);
     standing_partition_put(&part, &bytes);
-    part.partitions = 3;
+    part.map = partition_map_of(3);
     cr_assert_eq(standing_partition_read(&part, buf_span(&bytes)), ERR_FORMAT);
-    cr_assert(part.partitions == 3 && part.watermark_ms == 5 && part.upto == 7);
+    cr_assert(partition_map_last(&part.map) == 3 && part.watermark_ms == 5 && part.upto == 7);
 }
 
 Test(standing_damage, a_replica_cut_within_its_numbers_or_names_is_refused)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * control: messages of operators, and ticks. */
 #include "proto/control.h"
+#include "proto/wire.h"
 #include "proto_test.h"
 
 #include <criterion/criterion.h>
@@ -157,4 +158,58 @@ Test(control, the_golden_messages_are_still_written_and_read)
     buf_done(&tick);
     buf_done(&golden);
     buf_done(&golden_tick);
+}
+
+static struct control_message a_map(void)
+{
+    return (struct control_message){.number = 3,
+                                    .nonce = 99,
+                                    .kind = CONTROL_MAP,
+                                    .from_minute = UINT32_MAX,
+                                    .partitions = LIMIT_PARTITIONS,
+                                    .again = true};
+}
+
+Test(control, a_step_of_the_map_comes_back_and_is_damaged_as_others_are)
+{
+    struct control_message m = a_map(), read;
+    struct buf b = {0};
+    control_write(&b, &m);
+    cr_assert_eq(control_read(&read, buf_span(&b)), ERR_OK);
+    expect_same(&m, &read);
+    cr_assert(read.from_minute == m.from_minute && read.partitions == m.partitions && read.again);
+    proto_test_damage(buf_span(&b), read_all);
+    proto_test_malice(buf_span(&b), read_all);
+    buf_done(&b);
+}
+
+static enum err read_numbers(uint8_t version, uint32_t elements, uint64_t kind, uint64_t partitions,
+                             uint64_t from_minute)
+{
+    struct buf b = {0};
+    wire_begin(&b, CONTROL_MAGIC, version);
+    wire_put_array(&b, elements);
+    wire_put_uint(&b, 1);
+    wire_put_uint(&b, 2);
+    wire_put_uint(&b, kind);
+    wire_put_uint(&b, partitions);
+    wire_put_uint(&b, from_minute);
+    wire_put_bool(&b, false);
+    wire_seal(&b);
+    enum err err = read_all(buf_span(&b));
+    buf_done(&b);
+    return err;
+}
+
+Test(control, a_map_out_of_range_is_refused)
+{
+    cr_assert_eq(read_numbers(2, 6, CONTROL_MAP, 1, 0), ERR_OK);
+    cr_assert_eq(read_numbers(2, 6, CONTROL_MAP, 0, 0), ERR_RANGE);
+    cr_assert_eq(read_numbers(2, 6, CONTROL_MAP, LIMIT_PARTITIONS + 1, 0), ERR_RANGE);
+    cr_assert_eq(read_numbers(2, 6, CONTROL_MAP, 1, 1ULL << 32), ERR_RANGE);
+    cr_assert_eq(read_numbers(2, 6, CONTROL_ENROL, 1, 0), ERR_RANGE);
+    cr_assert_eq(read_numbers(2, 5, CONTROL_MAP, 1, 0), ERR_FORMAT);
+    cr_assert_neq(read_numbers(2, 7, CONTROL_MAP, 1, 0), ERR_OK);
+    cr_assert_eq(read_numbers(1, 5, CONTROL_MAP, 1, 0), ERR_FORMAT, "no edge");
+    cr_assert_eq(read_numbers(3, 6, CONTROL_MAP, 1, 0), ERR_VERSION);
 }

@@ -71,7 +71,7 @@ Test(partial, extreme_numbers_come_back)
     c.p.edges[0].epoch = c.p.edges[0].floor = c.p.edges[0].accepted = UINT64_MAX;
     memset(c.p.edges[0].edge, 'x', LIMIT_EDGE_NAME_BYTES);
     c.p.partition = LIMIT_PARTITIONS - 1;
-    c.p.partitions = LIMIT_PARTITIONS;
+    c.p.map = partition_map_of(LIMIT_PARTITIONS);
     c.p.store_id = c.p.cut = c.p.stream_ms = c.p.watermark_ms = c.p.folded = c.p.carried =
         UINT64_MAX;
     c.p.missing_count = UINT32_MAX;

@@ -10,14 +10,15 @@ TestSuite(roster_damage, .timeout = 30);
 
 /* What each field is, so that a test can spoil one of them. */
 struct said {
-    uint32_t fields, part_fields, applied, edge_fields, parts, parts_written;
+    uint32_t fields, part_fields, map_numbers, applied, edge_fields, parts, parts_written;
     uint64_t partition;
     const char *replica, *edge;
     unsigned trailing;
 };
 
 static const struct said good = {.fields = 2,
-                                 .part_fields = 6,
+                                 .part_fields = 7,
+                                 .map_numbers = 2,
                                  .applied = 2 * FOLD_APPLIED,
                                  .edge_fields = 7,
                                  .parts = 1,
@@ -33,6 +34,9 @@ static void put_part(struct buf *out, const struct said *s)
     wire_put_bool(out, false);
     wire_put_uint(out, 1);
     wire_put_uint(out, 2);
+    wire_put_array(out, s->map_numbers);
+    for (uint32_t i = 0; i < s->map_numbers; i++)
+        wire_put_uint(out, i % 2 * 8);
     wire_put_array(out, s->applied);
     for (unsigned i = 0; i < 2 * FOLD_APPLIED; i++)
         wire_put_uint(out, 0);
@@ -84,8 +88,8 @@ Test(roster_damage, what_a_replica_writes_is_read)
 
 Test(roster_damage, every_other_shape_and_value_is_refused)
 {
-    struct said bad[] = {good, good, good, good, good, good, good, good,
-                         good, good, good, good, good, good, good};
+    struct said bad[] = {good, good, good, good, good, good, good, good, good,
+                         good, good, good, good, good, good, good, good};
     bad[0].fields = 1;
     bad[1].fields = 3;
     bad[2].replica = "";
@@ -93,7 +97,7 @@ Test(roster_damage, every_other_shape_and_value_is_refused)
     bad[4].replica = "a-name-that-is-longer-than-any-reader";
     bad[5].parts = LIMIT_PARTITIONS + 1;
     bad[6].parts_written = 0; /* fewer than declared */
-    bad[7].part_fields = 5;
+    bad[7].part_fields = 6;
     bad[8].applied = 2 * FOLD_APPLIED - 1;
     bad[9].partition = LIMIT_PARTITIONS;
     bad[10].edge_fields = 6;
@@ -101,6 +105,8 @@ Test(roster_damage, every_other_shape_and_value_is_refused)
     bad[12].edge = "us e1";
     bad[13].edge = "an-edge-whose-name-is-longer-than-any";
     bad[14].trailing = 1;
+    bad[15].map_numbers = 0;
+    bad[16].map_numbers = 4; /* two steps from minute 0 on */
     for (unsigned i = 0; i < countof(bad); i++)
         cr_assert_eq(read_said(&bad[i]), ERR_FORMAT, "case %u", i);
     struct said second = good;
@@ -115,6 +121,7 @@ Test(roster_damage, any_changed_byte_or_length_is_a_definite_answer)
     struct buf whole = {0};
     struct roster in, out = {.part_count = 1};
     out.parts = base_zalloc(1, sizeof(*out.parts));
+    out.parts[0].map = partition_map_of(4);
     out.parts[0].edge_count = 1;
     out.parts[0].edges = base_zalloc(1, sizeof(*out.parts[0].edges));
     memcpy(out.replica, "us-r1", 6);
