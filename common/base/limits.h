@@ -48,12 +48,14 @@
 #define LIMIT_SILENT_MS       (90 * 1000ULL)
 
 /* Queries. */
-#define LIMIT_QUERY_POINTS   10080 /* a week of minutes; rows of one answer */
-#define LIMIT_QUERY_BYTES    4096
-#define LIMIT_QUERY_ADS      64               /* of one answer */
-#define LIMIT_QUERY_WINDOWS  (2 * 366 * 1440) /* of one range that is read in pages */
-#define LIMIT_STREAM_ADS     8                /* of one stream */
-#define LIMIT_STREAM_MINUTES 180              /* back from now */
+#define LIMIT_QUERY_POINTS  10080 /* a week of minutes; rows of one answer */
+#define LIMIT_QUERY_BYTES   4096
+#define LIMIT_QUERY_ADS     64               /* of one answer */
+#define LIMIT_QUERY_WINDOWS (2 * 366 * 1440) /* of one range that is read in pages */
+/* The same by a zone's clocks: each window's edge is looked for, and a page looks for all. */
+#define LIMIT_QUERY_LOCAL_WINDOWS (2 * 366 * 24)
+#define LIMIT_STREAM_ADS          8   /* of one stream */
+#define LIMIT_STREAM_MINUTES      180 /* back from now */
 
 _Static_assert(LIMIT_SEGMENT_CLICKS <= LIMIT_BATCH_CLICKS, "a batch may span segments");
 _Static_assert(LIMIT_CLICK_BYTES <= LIMIT_BODY_BYTES, "one click fits one body");

@@ -16,7 +16,10 @@ static uint32_t mark_of(const struct query *q)
 
 static bool refuse_too_long(const struct query *q, struct query_fault *fault, uint64_t points)
 {
-    uint32_t most = q->paged && q->ad_count > 0 ? LIMIT_QUERY_WINDOWS : LIMIT_QUERY_POINTS;
+    bool local = q->zone[0] != '\0' && q->window != MINUTE_WINDOW_1M;
+    uint32_t most = !q->paged || q->ad_count == 0 ? LIMIT_QUERY_POINTS
+                    : local                       ? LIMIT_QUERY_LOCAL_WINDOWS
+                                                  : LIMIT_QUERY_WINDOWS;
     return query_refuse(fault, "end", "the range must hold at most %u windows of %s, not %llu",
                         most, minute_window_name(q->window), (unsigned long long)points);
 }
@@ -77,7 +80,7 @@ bool query_localise(struct query *q, const struct zone *zone, struct buf *edges,
         return query_refuse(fault, "end", "must be after start (the range is [start, end))");
     uint64_t least_s =
         q->window == MINUTE_WINDOW_1D ? 82800 : minute_window_minutes(q->window) * 60;
-    if ((q->end_s - q->start_s) / least_s > LIMIT_QUERY_WINDOWS)
+    if ((q->end_s - q->start_s) / least_s > LIMIT_QUERY_LOCAL_WINDOWS)
         return refuse_too_long(q, fault, (q->end_s - q->start_s) / least_s);
     switch (zone_windows(zone, q->window, q->start_s, q->end_s, edges)) {
     case ZONE_WINDOWS_START:

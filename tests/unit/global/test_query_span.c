@@ -193,7 +193,14 @@ Test(query_span, local_windows_are_asked_for_at_their_edges)
     expect_local_fault(berlin, BERLIN "5m&start=0&end=3024300", "end",
                        "at most 10080 windows of 5m");
     expect_local_fault(berlin, BERLIN "5m&start=0&end=253402300800&limit=1", "end",
-                       "at most 1054080 windows of 5m");
+                       "at most 17568 windows of 5m");
+    expect_local_fault(berlin, BERLIN "5m&start=0&end=5270700&limit=1", "end",
+                       "at most 17568 windows of 5m, not 17569");
+    expect_ok(BERLIN "5m&start=0&end=5270400&limit=1");
+    cr_assert(query_localise(&q, &zone, &edges, &fault), "%s", fault.rule);
+    cr_assert_eq(q.points, LIMIT_QUERY_LOCAL_WINDOWS);
+    expect_ok(BERLIN "1m&start=0&end=63244800&limit=1");
+    cr_assert(query_localise(&q, &zone, &edges, &fault), "minutes are the same everywhere");
     expect_local_fault("LMT0:44:30", BERLIN "1h&start=2670&end=6270", "tz", "whole minutes");
 }
 
