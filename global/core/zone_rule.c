@@ -161,9 +161,10 @@ int32_t zone_rule_east_at(const struct zone_rule *rule, int64_t at_s, int64_t *o
         return east_s;
     int64_t year = year_of(at_s);
     int64_t latest = INT64_MIN;
-    /* Changes of neighbouring years may lie in this one; of two at once the start of summer holds
-     * (a summer all the year round ends where the next begins). */
-    for (int64_t y = year - 1; y <= year + 1; y++) {
+    /* A date may spill a week over its year, so what was last changed may be of the year before the
+     * last; of two at once the start of summer holds (a summer all the year round ends where the
+     * next begins). */
+    for (int64_t y = year - 2; y <= year + 2; y++) {
         int64_t start = instant_of(&rule->start, y, rule->standard_east_s);
         int64_t end = instant_of(&rule->end, y, rule->summer_east_s);
         if (end <= at_s && end > latest) {

@@ -131,3 +131,15 @@ Test(zone_rule, what_is_no_rule_is_refused)
     cr_assert_eq(rule.start.second, 9015);
     cr_assert_eq(rule.end.second, -167 * 3600);
 }
+
+Test(zone_rule, a_date_that_spills_over_its_year_holds_until_the_next)
+{
+    /* Summer ends on January 8 of the next year, after the next one has begun on January 5. */
+    int64_t until_s, same_s;
+    given("AAA1BBB-0:15:30,4,365/167:59:59");
+    for (int64_t at_s = 951782400; at_s < 1772953200; at_s += 40 * 86400) {
+        int32_t east_s = zone_rule_east_at(&rule, at_s, &until_s);
+        cr_assert_eq(zone_rule_east_at(&rule, until_s - 1, &same_s), east_s);
+        cr_assert_eq(same_s, until_s);
+    }
+}
