@@ -11,10 +11,10 @@ struct admit_rules {
     const uint8_t *secret; /* HASH_KEY_BYTES, shared by the fleet */
     const char (*regions)[LIMIT_REGION_NAME_BYTES + 1];
     uint32_t region_count;
-    uint32_t own_region; /* index: home of a click that names none */
+    uint32_t own_region;                /* index: home of a click that names none */
     uint32_t partitions;                /* lines that the edge has */
     const struct partition_turn *turns; /* each region's; NULL: `partitions` for all minutes */
-    uint64_t horizon_ms; /* older than this is refused */
+    uint64_t horizon_ms;                /* older than this is refused */
 };
 
 struct admit_request {
