@@ -26,7 +26,9 @@ static enum err judge_head(const struct segment_head *h)
     if (!subject_name_is_valid(h->edge, LIMIT_EDGE_NAME_BYTES) ||
         !subject_name_is_valid(h->region, LIMIT_REGION_NAME_BYTES))
         return ERR_FORMAT;
-    if (h->epoch == 0 || h->newest_epoch == 0 || h->last < h->first)
+    /* Numbers fit the archive's long. */
+    if (h->epoch == 0 || h->newest_epoch == 0 || h->last < h->first || h->last > INT64_MAX ||
+        h->low > INT64_MAX)
         return ERR_RANGE;
     if (clicks_of(h) > LIMIT_SEGMENT_CLICKS)
         return ERR_LIMIT;

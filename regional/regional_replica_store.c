@@ -14,9 +14,9 @@
 
 #include <stdlib.h>
 
-#define META_VERSION      2
+#define META_VERSION      3 /* closed minutes and names have tables of their own */
 #define OUTBOX_HEAD_BYTES 2u
-/* A store of version 1 is adopted like a copy: longer heads in its outbox. */
+/* Stores of versions 1 and 2 are adopted like copies; longer heads in the outbox of version 1. */
 #define META_VERSION_1      1
 #define OUTBOX_1_HEAD_BYTES 14u
 
@@ -183,7 +183,7 @@ static enum err load(struct replica *r, struct kv_txn *txn, struct replica_note 
         uint8_t version = reader_u8(&m);
         r->who.store_id = reader_u64(&m);
         struct span replica = reader_block(&m, LIMIT_READER_NAME_BYTES);
-        if (!reader_at_end(&m) || (version != META_VERSION && version != META_VERSION_1))
+        if (!reader_at_end(&m) || version < META_VERSION_1 || version > META_VERSION)
             return ERR_KV_CORRUPT;
         if (version == META_VERSION_1)
             head_bytes = OUTBOX_1_HEAD_BYTES;

@@ -63,15 +63,15 @@ static bool flush_folder(int root, const char *path)
     return flushed;
 }
 
-/* Makes the folders of a name, and flushes each folder that got a new entry. */
+/* Makes the folders of a name, and flushes each folder above one of them: who made it may have died
+ * before it did. */
 static bool make_folders(int root, const char *name)
 {
     char path[OBJECT_NAME_BYTES_MAX + 1], above[OBJECT_NAME_BYTES_MAX + 1] = "";
     (void)snprintf(path, sizeof(path), "%s", name);
     for (char *slash = strchr(path, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
-        bool made = mkdirat(root, path, 0700) == 0;
-        if ((!made && errno != EEXIST) || (made && !flush_folder(root, above)))
+        if ((mkdirat(root, path, 0700) != 0 && errno != EEXIST) || !flush_folder(root, above))
             return false;
         memcpy(above, path, (size_t)(slash - path) + 1);
         *slash = '/';

@@ -152,7 +152,7 @@ static bool take_id(const char *text, size_t length, const char *name, char *out
 static bool take_ad(const char *text, size_t length, struct query *out, struct query_fault *fault)
 {
     char id[LIMIT_ID_BYTES + 1];
-    size_t id_length;
+    size_t id_length = 0;
     if (!take_id(text, length, "ad_id", id, &id_length, fault))
         return false;
     uint32_t start = 0;

@@ -31,8 +31,8 @@ static void carry(struct fold *f, uint64_t *reason)
     (*reason)++;
 }
 
-/* Foreign under which steps, colliding or good: asked once per ad and segment, at its first click:
- * an ad before it in the segment may have taken its hash. */
+/* Foreign under which steps, colliding or good: asked at each click of an ad until one has a row,
+ * for while its clicks are carried another ad of the segment may take its hash. */
 static void judge_ad(const struct fold *f, struct fold_ad *ad, struct span ad_id)
 {
     ad->verdict = AD_GOOD;
@@ -92,7 +92,7 @@ static void take_click(const struct pass *pass, const struct segment_hot *hot, s
 {
     struct fold *f = pass->fold;
     f->books.folded++;
-    if (ad->verdict == AD_UNKNOWN)
+    if (ad->row == NO_ROW && ad->verdict != AD_COLLIDES)
         judge_ad(f, ad, ad_id);
     uint64_t *reason = reason_to_carry(pass, hot, ad);
     if (reason != NULL) {

@@ -156,7 +156,7 @@ static void save_partials(const char *folder, struct buf *b)
                         .replica = "us-r1",
                         .store_id = 4,
                         .partition = 3,
-                        .partitions = 4,
+                        .map = {.count = 1, .steps = {{0, 4}}},
                         .cut = 1,
                         .stream_ms = 1700000000000};
     partial_write(b, &p);

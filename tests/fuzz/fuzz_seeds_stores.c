@@ -177,7 +177,8 @@ static void save_region(const char *folder)
 static void save_standing(const char *folder)
 {
     struct buf b = {0};
-    struct standing_card card = {.name = "us", .partitions = 4, .watermark_ms = 1700000000000};
+    struct standing_card card = {
+        .name = "us", .map = {.count = 1, .steps = {{0, 4}}}, .watermark_ms = 1700000000000};
     standing_names_add(&card.missing, "us-e2");
     standing_card_put(&card, &b);
     save_kind(folder, "globe_value", "card", 4, &b);
@@ -188,7 +189,7 @@ static void save_standing(const char *folder)
                               .replica = "us-r1",
                               .store_id = 4,
                               .partition = 3,
-                              .partitions = 4,
+                              .map = {.count = 1, .steps = {{0, 4}}},
                               .cut = 1,
                               .stream_ms = 1700000000000,
                               .edges = &edge,
@@ -234,7 +235,7 @@ static void save_globe(const char *folder)
     completeness_put(&book, &b);
     save_kind(folder, "globe_value", "book", 2, &b);
     struct completeness_hour hour = {0};
-    (void)completeness_hour_mark(&hour, 7, 4);
+    (void)completeness_hour_mark(&hour, 7, (struct completeness_span){4, 4});
     buf_clear(&b);
     completeness_hour_put(&hour, &b);
     save_kind(folder, "globe_value", "hour", 3, &b);

@@ -65,8 +65,9 @@ Test(json_text, accepts_what_rfc_8259_allows)
         " \t\r\n1 \t\r\n",
         "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0000\\uABCD\\uabcd\"",
         "\"\\ud83d\\ude00\"",
-        "\"\xc2\x80\xdf\xbf\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\xef\xbf\xbf\xf0\x90\x80\x80\xf4\x8f"
-        "\xbf\xbf\"",
+        ("\"\xc2\x80\xdf\xbf\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\xef\xbf\xbf\xf0\x90\x80\x80\xf4"
+         "\x8f"
+         "\xbf\xbf\""),
         "{\"a\":1,\"a\":2}",
         "[[],{},\"\",0,null]",
         "{\"a\":[{\"b\":[]}]}",
@@ -151,8 +152,8 @@ static const char *const refused_texts[] = {
     "1 // c",
     "/* c */ 1",
     "\xef\xbb\xbf{}",
-    "\xc2\xa0"
-    "1",
+    ("\xc2\xa0"
+     "1"),
     "\v1",
     "\f1",
     "[1]\x01",

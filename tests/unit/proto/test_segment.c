@@ -93,8 +93,9 @@ Test(segment, extreme_numbers_and_the_longest_texts_come_back)
     clicks[0].ip_address = span_of(text, LIMIT_IP_TEXT_BYTES);
     clicks[0].user_agent = span_of(text, LIMIT_USER_AGENT_BYTES);
     clicks[1].ad_id = clicks[1].user_id = span_of(text, 1);
-    struct segment_head head = a_head(UINT64_MAX - 3, 2, true);
-    head.clock_ms = head.age_ms = head.low = head.accepted = UINT64_MAX;
+    struct segment_head head = a_head(INT64_MAX - 3, 2, true);
+    head.clock_ms = head.age_ms = head.accepted = UINT64_MAX;
+    head.low = INT64_MAX;
     head.partition = LIMIT_PARTITIONS - 1;
     head.older_count = LIMIT_OLDER_EPOCHS;
     for (unsigned i = 0; i < LIMIT_OLDER_EPOCHS; i++)
@@ -187,7 +188,8 @@ Test(segment, a_head_outside_its_ranges_is_refused)
     cr_assert_eq(with_number(message, AT_PARTITION, LIMIT_PARTITIONS), ERR_RANGE);
     cr_assert_eq(with_number(message, AT_PARTITION, 65536 + 3), ERR_RANGE);
     cr_assert_eq(with_number(message, AT_LAST, 999), ERR_RANGE);
-    cr_assert_eq(with_number(message, AT_LAST, UINT64_MAX), ERR_LIMIT);
+    cr_assert_eq(with_number(message, AT_LAST, INT64_MAX), ERR_LIMIT);
+    cr_assert_eq(with_number(message, AT_LAST, 1ULL << 63), ERR_RANGE);
     cr_assert_eq(with_number(message, AT_OLDER, 1), ERR_FORMAT);
     buf_done(&b);
 }

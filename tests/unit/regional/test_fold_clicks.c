@@ -104,3 +104,26 @@ Test(fold_clicks, a_full_counter_carries)
     cr_assert_eq(f->counts.full, 1);
     done(f);
 }
+
+/* XXH3 multiplies the first eight bytes, xored with its own constant, by the next eight: with zero
+ * for the former all that share the rest are alike. */
+#define ALIKE "\xb8\xfe\x6c\x39\x23\xa4\x4b\xbe"
+
+/* While the first click of an ad is carried, another ad may take the hash. */
+Test(fold_clicks, an_ad_whose_first_click_was_carried_is_judged_again)
+{
+    struct span ads[2] = {span_of_text(ALIKE "first ad, 24 bytes long."),
+                          span_of_text(ALIKE "secondad, 24 bytes long.")};
+    cr_assert_eq(hash_ad(ads[0]), hash_ad(ads[1]));
+    for (uint32_t again = 0; again < 2; again++) {
+        struct segment_hot hot[3] = {{.key = {1}, .minute = GIVEN_MINUTE - 100, .ad = 1},
+                                     {.key = {2}, .minute = GIVEN_MINUTE, .ad = 0},
+                                     {.key = {3}, .minute = GIVEN_MINUTE + again, .ad = 1}};
+        struct fold *f = fold_with(hot, 3, ads, 2);
+        f->watermark_ms = minute_start_ms(GIVEN_MINUTE);
+        fold_clicks_take(f, 0);
+        cr_assert(f->books.counted == 1 && f->books.carried == 2);
+        cr_assert(f->counts.expired == 1 && f->counts.collisions == 1);
+        done(f);
+    }
+}

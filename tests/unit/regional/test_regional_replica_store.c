@@ -364,6 +364,63 @@ Test(regional_replica_store, a_copy_of_a_copy_still_tells_minutes_that_were_reti
     world_done(&w);
 }
 
+static void set_version(struct kv_port *kv, uint8_t version, bool long_heads)
+{
+    struct kv_txn *txn;
+    struct span key, value;
+    struct buf changed = {0};
+    cr_assert_eq(kv_begin(kv, true, &txn), ERR_OK);
+    cr_assert(kv_get(txn, CUT_TABLE_META, span_of_text("store"), &value));
+    buf_put(&changed, value.data, value.length);
+    changed.data[0] = version;
+    kv_put(txn, CUT_TABLE_META, span_of_text("store"), buf_span(&changed));
+    uint8_t at[8] = {0};
+    while (long_heads && kv_seek(txn, CUT_TABLE_OUTBOX, span_of(at, sizeof(at)), &key, &value)) {
+        static const uint8_t since[12] = {0};
+        memcpy(at, key.data, sizeof(at));
+        buf_clear(&changed);
+        buf_put(&changed, value.data, 2);
+        buf_put(&changed, since, sizeof(since));
+        buf_put(&changed, value.data + 2, value.length - 2);
+        kv_put(txn, CUT_TABLE_OUTBOX, span_of(at, sizeof(at)), buf_span(&changed));
+        bytes_store_u64(at, bytes_load_u64(at) + 1);
+    }
+    cr_assert_eq(kv_commit(&txn), ERR_OK);
+    buf_done(&changed);
+}
+
+Test(regional_replica_store, stores_of_older_versions_are_adopted_and_of_newer_ones_refused)
+{
+    for (uint8_t version = 0; version <= 4; version++) {
+        struct world w;
+        struct node n;
+        struct replica_view v;
+        given_world(&w);
+        given_node(&w, &n, "us-r1");
+        sim_bus_lose_publishes(n.bus, 100000);
+        for (unsigned s = 0; s < 20; s++) {
+            schedule_step(&w, s);
+            cr_assert_eq(node_run(&n), ERR_OK);
+        }
+        replica_view(n.replica, &v);
+        cr_assert_gt(v.outbox, 3);
+        node_crash(&n);
+        set_version(n.kv, version, version == 1);
+        if (version == 0 || version == 4) {
+            cr_assert_eq(node_start(&w, &n), ERR_KV_CORRUPT, "version %u", version);
+        } else {
+            cr_assert_eq(node_start(&w, &n), ERR_OK, "version %u", version);
+            cr_assert_eq(n.notes[REPLICA_ADOPTED_STORE], version < 3);
+            for (unsigned s = 20; schedule_step(&w, s); s++)
+                cr_assert_eq(node_run(&n), ERR_OK);
+            cr_assert_eq(settle(&w, &n), ERR_OK);
+            expect_schedule(&w, &n);
+        }
+        node_done(&n);
+        world_done(&w);
+    }
+}
+
 Test(regional_replica_store,
      a_restored_store_of_the_same_name_gets_a_new_id_too_but_a_restart_does_not)
 {
