@@ -141,6 +141,7 @@ static enum err walk_own(struct walk *w, const struct query *q, const struct tok
     struct global_reader_names names;
     enum err err;
     global_reader_names_begin(&names, asker, (struct span){0}, (struct span){0});
+    names.nameless = true; /* rows may come before the name does */
     while ((err = global_reader_names_next(w->reader, &names)) == ERR_OK) {
         err = walk_counts(w, q, by_hours, names.ad_hash, names.ad_hash, count);
         if (err == ERR_OK)
@@ -226,6 +227,10 @@ enum err global_reader_top(struct global_reader *r, const struct query *q,
     if (err == ERR_OK)
         err = asker == NULL ? walk_counts(&w, q, by_hours, 0, UINT64_MAX, &top.ad_count)
                             : walk_own(&w, q, asker, by_hours, &top.ad_count);
+    /* The walk renews its transaction: what was kept at its start may have been retired under way.
+     */
+    if (err == ERR_OK)
+        err = global_reader_kept(r, q, by_hours);
     err = end_walk(&w, err);
     if (err != ERR_OK)
         return err;

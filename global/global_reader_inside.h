@@ -32,6 +32,7 @@ struct global_reader_names {
     const struct token *token;
     struct span prefix; /* only names that begin so; borrowed */
     uint32_t rule;
+    bool nameless; /* exact rules too whose ad's name has not come yet */
     bool has_last;
     size_t last_length;
     uint8_t last[LIMIT_ID_BYTES]; /* the name that was found last */

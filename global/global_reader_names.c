@@ -72,9 +72,15 @@ static enum err next_of(struct global_reader *r, struct global_reader_names *n, 
     struct span value;
     bool begun = n->has_last && !is_after(text, last);
     if (exact) {
-        if (begun || !kv_get(r->txn, LEAF_TABLE_BY_NAME, text, &value))
+        if (begun)
             return ERR_NOT_FOUND;
-        return take(n, text, value);
+        if (kv_get(r->txn, LEAF_TABLE_BY_NAME, text, &value))
+            return take(n, text, value);
+        /* Not another ad's of that hash. */
+        struct leaf_key hash = leaf_key_name(hash_ad(text));
+        if (!n->nameless || kv_get(r->txn, LEAF_TABLE_NAME, leaf_key_span(&hash), &value))
+            return ERR_NOT_FOUND;
+        return take(n, text, leaf_key_span(&hash));
     }
     if (text.length > 0)
         memcpy(from, text.data, text.length);

@@ -53,8 +53,6 @@
       "alarm: control messages that could not be read", counts.control_refused)                    \
     X(REGIONAL_MAP_REFUSED, COUNTER, "alarm_map_refused_total", "messages",                        \
       "alarm: steps of the partition map that came too late for a partition", counts.map_refused)  \
-    X(REGIONAL_SKIPPED, COUNTER, "alarm_skipped_total", "numbers",                                 \
-      "alarm: numbers of written-off lines that never came", counts.skipped)                       \
     X(REGIONAL_PROOFS_FAILED, COUNTER, "alarm_proofs_failed_total", "proofs",                      \
       "alarm: the stream did not hold our position; read again from its start", proofs_failed)     \
     X(REGIONAL_STOPPED, GAUGE, "alarm_partitions_stopped", "partitions",                           \

@@ -120,12 +120,14 @@ static void send_edge_floors(struct replica *r, const char *name, struct floor_l
             if (!line->durable || !line_is_recent(line, f->stream_ms))
                 continue;
             uint64_t floor = line->durable_floor;
+            /* A partition that is stopped takes nothing that would be sent again. */
+            bool gap = r->parts[i].state != REPLICA_PART_STOPPED && line_has_gap(line);
 #ifdef TRIBUTARY_BREAK_ACK_FLOOR_TOO_HIGH
             floor++;
 #endif
             lines[m.line_count++] = (struct floor_line){.epoch = line->epoch,
                                                         .partition = f->options.partition,
-                                                        .gap = line_has_gap(line),
+                                                        .gap = gap,
                                                         .floor = floor,
                                                         .finished = line->durable_finished};
         }

@@ -6,7 +6,10 @@
 
 #include <openssl/err.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
+
+#include <linux/sockios.h>
 
 static const char plain_answer[] =
     "HTTP/1.1 400 Bad Request\r\n"
@@ -394,6 +397,27 @@ void h2_conn_flush(struct h2_conn *c)
 
 /* -- time ---------------------------------------------------------------------------------- */
 
+size_t h2_conn_behind(const struct h2_conn *c)
+{
+    uv_os_fd_t file;
+    int bytes = 0;
+    if (uv_fileno((const uv_handle_t *)&c->tcp, &file) != 0 || ioctl(file, SIOCOUTQ, &bytes) != 0)
+        return 0;
+    return (size_t)bytes;
+}
+
+/* A piece waits, and for the stall time-out the client has taken nothing of what is before it. */
+static bool is_deaf(struct h2_conn *c, uint64_t now_ms)
+{
+    size_t behind = c->behind == 0 ? 0 : h2_conn_behind(c);
+    if (behind <= H2_PIECES_BEHIND_MAX)
+        behind = 0;
+    if (behind != c->behind)
+        c->behind_ms = now_ms;
+    c->behind = behind;
+    return behind > 0 && now_ms - c->behind_ms >= c->server->options.stall_timeout_ms;
+}
+
 void h2_conn_sweep(struct h2_conn *c, uint64_t now_ms)
 {
     const struct h2_server_options *options = &c->server->options;
@@ -415,6 +439,10 @@ void h2_conn_sweep(struct h2_conn *c, uint64_t now_ms)
             h2_conn_close(c);
             return;
         }
+    } else if (is_deaf(c, now_ms)) {
+        H2_COUNT(c->server, stalled_total, 1);
+        h2_conn_close(c);
+        return;
     }
     if (c->state != H2_CONN_OPEN) {
         if (c->server->draining && now_ms - c->opened_ms >= H2_LINGER_MS) {

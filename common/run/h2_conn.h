@@ -143,6 +143,8 @@ struct h2_conn {
     size_t answer_bytes;
     struct buf written;  /* in flight, while `writing` */
     size_t written_left; /* at the last look: is the peer reading? */
+    size_t behind;       /* a piece waits for these bytes in the kernel; 0: none does */
+    uint64_t behind_ms;  /* since when they have not moved */
     uint64_t opened_ms, active_ms, written_ms, linger_ms;
     struct abuse_budget budget;
     struct abuse_meter meter;
@@ -189,6 +191,8 @@ void h2_conn_accept(struct h2_server *s, int file, const char *peer_ip);
 /* Something may have to be written; happens before the loop sleeps again. */
 void h2_conn_mark(struct h2_conn *c);
 void h2_conn_flush(struct h2_conn *c);
+/* What the client has not taken from the kernel yet. */
+size_t h2_conn_behind(const struct h2_conn *c);
 /* Time-outs of the connection and its streams. */
 void h2_conn_sweep(struct h2_conn *c, uint64_t now_ms);
 /* Drain: "no new requests, please", and later "these were the last". */

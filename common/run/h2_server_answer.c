@@ -5,9 +5,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
-
-#include <linux/sockios.h>
 
 /* Most names differ in their first byte: that spares nearly all calls. */
 static bool same_name(const char *a, const char *b)
@@ -86,23 +83,20 @@ bool h2_respond_begin(struct h2_request *r, unsigned status, const struct h2_hea
     return begin(stream, status, headers, header_count, (struct span){NULL, 0}, NULL) && !is_head;
 }
 
-/* What the client has not taken from the kernel yet. */
-static size_t bytes_behind(const struct h2_conn *c)
-{
-    uv_os_fd_t file;
-    int bytes = 0;
-    if (uv_fileno((const uv_handle_t *)&c->tcp, &file) != 0 || ioctl(file, SIOCOUTQ, &bytes) != 0)
-        return 0;
-    return (size_t)bytes;
-}
-
 bool h2_respond_write(struct h2_request *r, struct span piece)
 {
     struct h2_stream *stream = container_of(r, struct h2_stream, request);
     CHECK(stream->in_pieces && !stream->pieces_ended && stream->conn != NULL);
-    if (stream->answer.length > 0 || stream->conn->writing ||
-        bytes_behind(stream->conn) > H2_PIECES_BEHIND_MAX)
+    struct h2_conn *c = stream->conn;
+    if (stream->answer.length > 0 || c->writing)
         return false;
+    size_t behind = h2_conn_behind(c);
+    if (behind > H2_PIECES_BEHIND_MAX) {
+        if (c->behind == 0)
+            c->behind_ms = uv_now(stream->server->options.loop);
+        c->behind = c->behind == 0 ? behind : c->behind;
+        return false;
+    }
     buf_put(&stream->answer, piece.data, piece.length);
     stream->conn->answer_bytes += piece.length;
     stream->progress_ms = uv_now(stream->server->options.loop);

@@ -87,8 +87,7 @@ enum line_verdict line_judge(const struct line *l, const struct segment_head *he
 {
     uint64_t floor = l == NULL ? 0 : l->floor;
     CHECK(head->first <= head->last);
-    bool forgiven = l != NULL && l->written_off;
-    if (head->low > floor && !forgiven)
+    if (head->low > floor)
         return LINE_BELOW_LOW;
     if (head->last < floor || (head->last == floor && head->first < floor))
         return LINE_REPEAT;

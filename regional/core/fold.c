@@ -116,15 +116,11 @@ static void list_older(struct edge *edge, const struct segment_head *head, uint6
     }
 }
 
-/* An operator gave the line up, and it is back: it counts again, whatever it has lost stays lost,
- * and its edge must reach the watermark anew. */
-static void revive(struct fold *f, struct edge *edge, struct line *l,
-                   const struct segment_head *head)
+/* An operator gave the line up, and it is back: it counts again, and its edge must reach the
+ * watermark anew. What the edge let go without us is no part of what was given up: a peer has it
+ * (LINE_BELOW_LOW). */
+static void revive(struct fold *f, struct edge *edge, struct line *l)
 {
-    if (head->low > l->floor) {
-        f->counts.skipped += head->low - l->floor;
-        l->floor = head->low;
-    }
     l->written_off = false;
     f->uncut = true;
     edge->missing = edge->enrolled;
@@ -192,9 +188,7 @@ static enum err fold_segment(struct fold *f, const struct fold_message *m,
     list_older(edge, head, m->time_ms);
     l = edge_book_open_line(edge, head->epoch, m->time_ms);
     if (l->written_off) {
-        revive(f, edge, l, head);
-        verdict = line_judge(l, head, &skip);
-        CHECK(verdict != LINE_BELOW_LOW);
+        revive(f, edge, l);
     }
     if (!edge->enrolled)
         f->counts.unenrolled++;
@@ -253,16 +247,18 @@ static void apply_write_off(struct edge *edge, uint64_t epoch, uint64_t now_ms)
     }
 }
 
-/* Of a minute that has clicks here the map may not change: their retries would go elsewhere. Nor
- * may a step be taken back that the watermark has passed. */
+/* Of a minute that has clicks here the map may not change: their retries would go elsewhere. A step
+ * that another partition refused is put off (`again`), also when it has come: no edge follows it
+ * (tributaryctl sees to that), and till then clicks are carried for nothing. Only to a later
+ * minute: globes take the latest for the newest. */
 static bool apply_map(struct fold *f, const struct control_message *m)
 {
     struct partition_map map = f->map;
     const struct horizon *h = &f->horizon;
-    bool has_step = map.count > 1;
-    if (m->again && has_step &&
-        map.steps[map.count - 1].from_minute > minute_of_ms(f->watermark_ms))
+    if (m->again && map.count > 1 && map.steps[map.count - 1].from_minute < m->from_minute)
         map.count--;
+    if (fold_is_mapped(f) && m->from_minute <= minute_of_ms(f->watermark_ms))
+        return false;
 #ifndef TRIBUTARY_BREAK_MAP_OF_COUNTED_MINUTES
     if (h->count > 0 && h->tables[h->count - 1]->minute >= m->from_minute)
         return false;

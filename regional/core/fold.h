@@ -59,7 +59,6 @@ struct fold_counts {
     uint64_t after_fin;  /* segments with numbers after their line's FIN: folded all the same */
     uint64_t control_gaps, control_refused;
     uint64_t map_refused; /* a step that this partition could not take any more */
-    uint64_t skipped;     /* numbers of written-off lines that came never */
 };
 
 /* Open to its own room: cut, announce and fold_state read and write it. The first part is the

@@ -187,8 +187,11 @@ static int check_agreed(const struct ctl_region *t, const struct control_message
         for (uint32_t p = 0; p < t->rosters[r].part_count; p++) {
             const struct roster_part *part = &t->rosters[r].parts[p];
             const struct partition_step *last = &part->map.steps[part->map.count - 1];
+            /* All steps, not the last alone: replicas tell a map, and edges follow it, only whole.
+             */
             if (part->stopped ||
-                (last->from_minute == m->from_minute && last->partitions == m->partitions))
+                (last->from_minute == m->from_minute && last->partitions == m->partitions &&
+                 partition_map_equal(&part->map, &part_of(t, 0)->map)))
                 continue;
             char text[64];
             (void)snprintf(text, sizeof(text), "partition %u of %s", part->partition,
@@ -203,6 +206,63 @@ static int check_agreed(const struct ctl_region *t, const struct control_message
     return 0;
 }
 
+static int64_t now_s(void)
+{
+    return (int64_t)(clock_os()->wall_ms(clock_os()) / 1000);
+}
+
+/* Partitions that come now have not heard of the steps before theirs. */
+static int say_past(struct ctl_region *t, const struct partition_map *map, uint16_t had,
+                    uint16_t total)
+{
+    for (uint32_t s = 1; s < map->count && map->steps[s].partitions <= had; s++) {
+        for (uint16_t p = had; p < total; p++) {
+            const struct roster_part *part = part_of(t, p);
+            struct control_message m = {.kind = CONTROL_MAP,
+                                        .from_minute = map->steps[s].from_minute,
+                                        .partitions = map->steps[s].partitions};
+            if ((part == NULL || part->map.count <= s) && ctl_region_apply(t, &m, p, p + 1) == p)
+                return not_everywhere(p);
+        }
+    }
+    return 0;
+}
+
+/* Has some partition refused the last step? Only then no edge can have followed it. A replica that
+ * has not read that far has refused nothing. */
+static bool is_refused(const struct ctl_region *t, const struct partition_map *map)
+{
+    for (uint16_t p = 0; p < partition_map_last(map); p++) {
+        const struct roster_part *first = NULL;
+        for (unsigned r = 0; r < t->roster_count; r++)
+            for (uint32_t i = 0; i < t->rosters[r].part_count; i++) {
+                const struct roster_part *part = &t->rosters[r].parts[i];
+                if (part->partition == p && !part->stopped &&
+                    (first == NULL || part->control_floor > first->control_floor))
+                    first = part;
+            }
+        if (first != NULL && !partition_map_equal(&first->map, map))
+            return true;
+    }
+    return false;
+}
+
+/* The step that is still to come, said once more where it is lacking: not all had applied it. */
+static int say_step_again(struct ctl_region *t, const struct partition_map *map, uint16_t total)
+{
+    const struct partition_step *last = &map->steps[map->count - 1];
+    struct control_message m = {
+        .kind = CONTROL_MAP, .from_minute = last->from_minute, .partitions = last->partitions};
+    for (uint16_t p = 0; p < total; p++) {
+        const struct roster_part *part = part_of(t, p);
+        if ((part == NULL || !partition_map_equal(&part->map, map)) &&
+            ctl_region_apply(t, &m, p, (uint16_t)(p + 1)) == p)
+            return not_everywhere(p);
+    }
+    ctl_region_ask(t);
+    return check_agreed(t, &m);
+}
+
 static int grow(struct ctl_region *t, const struct request *q)
 {
     uint16_t total = t->options->partitions_total;
@@ -211,21 +271,36 @@ static int grow(struct ctl_region *t, const struct request *q)
     if (old == NULL)
         return ctl_fail(EXIT_CODE_TEMPORARY, "no replica answers for partition 0 of region ",
                         t->options->region);
-    uint16_t had = partition_map_last(&old->map);
-    if (q->again && old->map.count > 1)
-        had = old->map.steps[old->map.count - 2].partitions;
+    const struct partition_map map = old->map;
+    const struct partition_step *last = &map.steps[map.count - 1];
+    uint16_t had = last->partitions;
+    if (q->again && map.count > 1)
+        had = map.steps[map.count - 2].partitions;
+    if (!q->again && map.count > 1 && total == had && now_s() < (int64_t)last->from_minute * 60) {
+        int code = enrol(t, map.steps[map.count - 2].partitions, total);
+        return code == 0 ? say_step_again(t, &map, total) : code;
+    }
     if (total <= had)
         return ctl_fail(EXIT_CODE_USAGE,
                         "partitions_total of the configuration is not more than the map has; with "
                         "a step to come say --again",
                         "");
-    int64_t now_s = (int64_t)(clock_os()->wall_ms(clock_os()) / 1000);
-    int64_t from_s = q->from_s != 0 ? q->from_s : (now_s + AHEAD_S + 59) / 60 * 60;
-    if (from_s <= now_s)
-        return ctl_fail(EXIT_CODE_USAGE, "--from: must be in the future", "");
+    if (q->again && !is_refused(t, &map))
+        return ctl_fail(CTL_EXIT_NO,
+                        "--again: no partition has refused the step, so edges follow it", "");
+    if (!q->again && map.count > 1 &&
+        now_s() < ((int64_t)last->from_minute + LIMIT_HORIZON_MINUTES) * 60)
+        return ctl_fail(CTL_EXIT_NO,
+                        "the last step began less than seven days ago, or has not begun", "");
     int code = enrol(t, had, total);
+    if (code == 0)
+        code = say_past(t, &map, had, total);
     if (code != 0)
         return code;
+    /* Only now: with many edges that took a while. */
+    int64_t from_s = q->from_s != 0 ? q->from_s : (now_s() + AHEAD_S + 59) / 60 * 60;
+    if (from_s <= now_s())
+        return ctl_fail(EXIT_CODE_USAGE, "--from: must be in the future", "");
     struct control_message m = {.kind = CONTROL_MAP,
                                 .from_minute = (uint32_t)(from_s / 60),
                                 .partitions = total,

@@ -410,9 +410,7 @@ static void begin(struct sim_world *w, const struct sim_fault *f)
         expire(w, f);
         break;
     case SIM_FAULT_WRITE_OFF:
-        /* A replica that an edge went on without would skip its numbers (docs/PROOF.md, limits) */
-        if (w->plan.spool_bytes == 0)
-            sim_operators_write_off(w, f->target % w->edge_count, 0);
+        sim_operators_write_off(w, f->target % w->edge_count, 0);
         break;
     case SIM_FAULT_RETIRE:
         edge_of(w, f)->retiring |=

@@ -51,7 +51,7 @@ Test(edge_book, numbers_that_the_edge_no_longer_holds_are_not_guessed)
     cr_assert_eq(line_judge(&l, &h, &skip), LINE_GAP);
     h.low = 11;
     l.written_off = true;
-    cr_assert_neq(line_judge(&l, &h, &skip), LINE_BELOW_LOW, "an operator gave them up");
+    cr_assert_eq(line_judge(&l, &h, &skip), LINE_BELOW_LOW, "a peer has them, given up or not");
 }
 
 Test(edge_book, the_clock_is_the_lesser_of_edge_and_message)

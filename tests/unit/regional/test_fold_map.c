@@ -81,7 +81,7 @@ Test(fold_map, a_step_is_refused_where_clicks_of_its_minutes_are_counted)
     fold_free(f);
 }
 
-Test(fold_map, a_step_to_come_is_put_off_and_one_that_has_come_is_not)
+Test(fold_map, a_step_is_put_off_when_it_is_said_again_for_a_later_minute)
 {
     struct fold *f = given_fold();
     when_map(f, STEP, GROWN, false);
@@ -89,9 +89,11 @@ Test(fold_map, a_step_to_come_is_put_off_and_one_that_has_come_is_not)
     cr_assert_eq(f->map.steps[1].from_minute, STEP, "a second step so soon needs to be said again");
     when_map(f, STEP + 5, GROWN, true);
     cr_assert(f->map.count == 2 && f->map.steps[1].from_minute == STEP + 5);
-    f->watermark_ms = minute_start_ms(STEP + 5);
+    when_map(f, STEP, GROWN, true);
+    cr_assert_eq(f->map.steps[1].from_minute, STEP + 5, "never sooner");
+    f->watermark_ms = minute_start_ms(STEP + 7);
     when_map(f, STEP + 20, GROWN, true);
-    cr_assert_eq(f->map.steps[1].from_minute, STEP + 5);
+    cr_assert_eq(f->map.steps[1].from_minute, STEP + 20, "also when it has come");
     cr_assert_eq(f->counts.map_refused, 2);
     fold_free(f);
 }
