@@ -21,8 +21,10 @@
 /* What the tree itself makes resident, a transaction: the kernel maps 64 KiB around each page. */
 #define READ_BYTES  (64u << 10)
 #define WRITE_BYTES (512u << 10)
-/* A walk through the free list that takes longer is made less often. */
-#define WALK_LONG_US 1000u
+/* A walk through the free list that takes longer is made less often, but often enough for an edge
+ * to see that its spool has room again. */
+#define WALK_LONG_US      1000u
+#define WALK_APART_MAX_US 3000000u
 
 struct store {
     struct kv_port port;
@@ -430,7 +432,8 @@ static uint64_t mono_us(void)
 static uint64_t unused_pages(struct store *s, MDB_txn *txn)
 {
     uint64_t begun_us = mono_us(), took_us = atomic_load(&s->walk_us);
-    if (took_us >= WALK_LONG_US && begun_us - atomic_load(&s->walked_us) < 20 * took_us)
+    uint64_t apart_us = base_min_u64(20 * took_us, WALK_APART_MAX_US);
+    if (took_us >= WALK_LONG_US && begun_us - atomic_load(&s->walked_us) < apart_us)
         return atomic_load(&s->unused_pages);
     uint64_t pages = free_pages(s, txn), ended_us = mono_us();
     atomic_store(&s->unused_pages, pages);
