@@ -259,12 +259,8 @@ static bool apply_map(struct fold *f, const struct control_message *m)
         map.count--;
     if (fold_is_mapped(f) && m->from_minute <= minute_of_ms(f->watermark_ms))
         return false;
-#ifndef TRIBUTARY_BREAK_MAP_OF_COUNTED_MINUTES
     if (h->count > 0 && h->tables[h->count - 1]->minute >= m->from_minute)
         return false;
-#else
-    (void)h;
-#endif
     if (partition_map_grow(&map, m->from_minute, m->partitions) != ERR_OK)
         return false;
     f->map = map;
