@@ -9,11 +9,6 @@
 static const char json_type[] = "application/json";
 static const char problem_type[] = "application/problem+json";
 
-static void put_text(struct buf *out, const char *text)
-{
-    buf_put(out, text, strlen(text));
-}
-
 PRINTF_LIKE(2, 3)
 static void put_format(struct buf *out, const char *format, ...)
 {
@@ -44,13 +39,13 @@ static void put_detail(struct buf *list, const struct admit_verdict *verdict,
 {
     char detail[256];
     admit_explain(verdict, scanned, detail, sizeof(detail));
-    put_text(list, ",\"detail\":\"");
+    buf_put_text(list, ",\"detail\":\"");
     for (const char *at = detail; *at != '\0'; at++) {
         if (*at == '"' || *at == '\\')
             buf_put_u8(list, '\\');
         buf_put_u8(list, (unsigned char)*at < 0x20 ? ' ' : (uint8_t)*at);
     }
-    put_text(list, "\"");
+    buf_put_text(list, "\"");
 }
 
 void edge_answers_put_refused(struct buf *list, uint32_t index, const struct admit_verdict *verdict,
@@ -59,11 +54,11 @@ void edge_answers_put_refused(struct buf *list, uint32_t index, const struct adm
     put_comma(list);
     put_format(list, "{\"index\":%u", index);
     if (with_status)
-        put_text(list, ",\"status\":\"refused\"");
+        buf_put_text(list, ",\"status\":\"refused\"");
     if (verdict->field != NULL)
         put_format(list, ",\"field\":\"%s\"", verdict->field);
     else
-        put_text(list, ",\"field\":null");
+        buf_put_text(list, ",\"field\":null");
     put_format(list, ",\"error\":\"%s\"", admit_token(verdict));
     put_detail(list, verdict, scanned);
     buf_put_u8(list, '}');
@@ -73,11 +68,11 @@ static void put_list(struct buf *out, const struct edge_tally *tally)
 {
     if (!tally->all_listed && tally->refused == 0)
         return;
-    put_text(out, tally->all_listed ? ",\"results\":[" : ",\"refusals\":[");
+    buf_put_text(out, tally->all_listed ? ",\"results\":[" : ",\"refusals\":[");
     buf_put(out, tally->list.data, tally->list.length);
-    put_text(out, "]");
+    buf_put_text(out, "]");
     if (tally->list_truncated)
-        put_text(out, ",\"refusals_truncated\":true");
+        buf_put_text(out, ",\"refusals_truncated\":true");
 }
 
 static void begin(struct edge_answer *out, enum edge_outcome outcome, unsigned status,
@@ -97,16 +92,16 @@ void edge_answers_accepted(struct edge_answer *out, const struct edge_tally *tal
     begin(out, EDGE_OUTCOME_ACCEPTED, 202, json_type);
     out->durability = durability;
     buf_reserve(&out->body, 128); /* the answer to nearly every request: no formats here */
-    put_text(&out->body, "{\"accepted\":");
+    buf_put_text(&out->body, "{\"accepted\":");
     buf_put_decimal(&out->body, tally->accepted);
-    put_text(&out->body, ",\"refused\":");
+    buf_put_text(&out->body, ",\"refused\":");
     buf_put_decimal(&out->body, tally->refused);
-    put_text(&out->body, ",\"home\":\"");
-    put_text(&out->body, tally->home);
-    put_text(&out->body, durability == EDGE_REPLICATED ? "\",\"durability\":\"replicated\""
-                                                       : "\",\"durability\":\"spooled\"");
+    buf_put_text(&out->body, ",\"home\":\"");
+    buf_put_text(&out->body, tally->home);
+    buf_put_text(&out->body, durability == EDGE_REPLICATED ? "\",\"durability\":\"replicated\""
+                                                           : "\",\"durability\":\"spooled\"");
     put_list(&out->body, tally);
-    put_text(&out->body, "}");
+    buf_put_text(&out->body, "}");
 }
 
 void edge_answers_problem(struct edge_answer *out, unsigned status, const char *token,
@@ -116,7 +111,7 @@ void edge_answers_problem(struct edge_answer *out, unsigned status, const char *
           problem_type);
     out->retry_after_s = retry_after_s;
     h2_problem_begin(&out->body, status, token, title, detail);
-    put_text(&out->body, "}");
+    buf_put_text(&out->body, "}");
 }
 
 void edge_answers_all_refused(struct edge_answer *out, const struct edge_tally *tally,
@@ -126,7 +121,7 @@ void edge_answers_all_refused(struct edge_answer *out, const struct edge_tally *
     h2_problem_begin(&out->body, 400, "clicks_refused", "No click was accepted", detail);
     put_format(&out->body, ",\"accepted\":0,\"refused\":%llu", (unsigned long long)tally->refused);
     put_list(&out->body, tally);
-    put_text(&out->body, "}");
+    buf_put_text(&out->body, "}");
 }
 
 void edge_answers_home(struct edge_answer *out, const char *home)

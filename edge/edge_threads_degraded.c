@@ -82,26 +82,22 @@ void edge_threads_put_passed(const struct edge_threads *t, struct buf *out)
     buf_done(&counts);
 }
 
-static void put_text(struct buf *out, const char *text)
-{
-    buf_put(out, text, strlen(text));
-}
-
 void edge_threads_say_passed(const struct edge_threads *t, struct buf *out)
 {
     if (atomic_load(&t->disk_low))
-        put_text(out, "disk low: the spool cannot grow to spool.bytes where it lies\n");
+        buf_put_text(out, "disk low: the spool cannot grow to spool.bytes where it lies\n");
     for (uint32_t region = 0; region < t->options.rules.admit.region_count; region++) {
         struct edge_reader_view rows[LIMIT_READERS];
         uint32_t count = edge_pipeline_readers(t->pipeline, region, rows);
         for (uint32_t i = 0; i < count; i++) {
             if (!rows[i].passed_over)
                 continue;
-            put_text(out, "degraded: the spool is nearly full and lets go of clicks that reader ");
-            put_text(out, rows[i].reader);
-            put_text(out, " of region ");
-            put_text(out, region_name(t, region));
-            put_text(out, ", which is missing, has not consumed\n");
+            buf_put_text(out,
+                         "degraded: the spool is nearly full and lets go of clicks that reader ");
+            buf_put_text(out, rows[i].reader);
+            buf_put_text(out, " of region ");
+            buf_put_text(out, region_name(t, region));
+            buf_put_text(out, ", which is missing, has not consumed\n");
         }
     }
 }

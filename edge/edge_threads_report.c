@@ -13,11 +13,6 @@ const struct metric_row edge_metric_rows[] = {
 
 _Static_assert(countof(edge_metric_rows) == EDGE_METRIC_COUNT, "one row per id");
 
-static void put_text(struct buf *out, const char *text)
-{
-    buf_put(out, text, strlen(text));
-}
-
 static const char *region_name(const struct edge_threads *t, uint32_t region)
 {
     return t->options.rules.admit.regions[region];
@@ -81,8 +76,9 @@ static void put_books(const struct edge_threads *t, struct buf *out)
     static const char name[] = "tributary_edge_line_accepted_total";
     uint32_t partitions = t->options.rules.admit.partitions;
 
-    put_text(out, "# HELP tributary_edge_line_accepted_total clicks numbered by this process, by "
-                  "home region and partition\n# TYPE tributary_edge_line_accepted_total counter\n");
+    buf_put_text(out,
+                 "# HELP tributary_edge_line_accepted_total clicks numbered by this process, by "
+                 "home region and partition\n# TYPE tributary_edge_line_accepted_total counter\n");
     for (uint32_t region = 0; region < t->options.rules.admit.region_count; region++)
         for (uint32_t partition = 0; partition < partitions; partition++) {
             char number[16];
@@ -103,8 +99,9 @@ static void put_refused_line(struct buf *out, const char *token, uint64_t value)
 
 static void put_refused(const struct edge_threads *t, struct buf *out)
 {
-    put_text(out, "# HELP tributary_edge_clicks_refused_by_error_total refused clicks, by error\n"
-                  "# TYPE tributary_edge_clicks_refused_by_error_total counter\n");
+    buf_put_text(out,
+                 "# HELP tributary_edge_clicks_refused_by_error_total refused clicks, by error\n"
+                 "# TYPE tributary_edge_clicks_refused_by_error_total counter\n");
     for (unsigned fault = CLICK_JSON_OK + 1; fault < CLICK_JSON_FAULTS; fault++)
         put_refused_line(out, click_json_fault_token(fault),
                          atomic_load_explicit(&t->refused.scan[fault], memory_order_relaxed));
@@ -117,10 +114,10 @@ static void put_refused(const struct edge_threads *t, struct buf *out)
 
 static void put_abuse(const struct edge_threads *t, struct buf *out)
 {
-    put_text(out,
-             "# HELP tributary_edge_h2_abuse_closed_by_kind_total connections over their abuse "
-             "budget, by what they did too often\n"
-             "# TYPE tributary_edge_h2_abuse_closed_by_kind_total counter\n");
+    buf_put_text(out,
+                 "# HELP tributary_edge_h2_abuse_closed_by_kind_total connections over their abuse "
+                 "budget, by what they did too often\n"
+                 "# TYPE tributary_edge_h2_abuse_closed_by_kind_total counter\n");
     for (unsigned kind = 0; kind < ABUSE_KINDS; kind++) {
         const char *labels[] = {"kind", abuse_kind_token(kind), NULL};
         metrics_line(out, "tributary_edge_h2_abuse_closed_by_kind_total", labels,
@@ -213,15 +210,15 @@ static void put_maps(const struct edge_threads *t, const struct edge_view *view,
 {
     static const char partitions[] = "tributary_edge_partitions";
     static const char beyond[] = "tributary_edge_alarm_map_beyond";
-    put_text(out, "# HELP tributary_edge_partitions of the region, as far as this edge follows its "
-                  "map\n# TYPE tributary_edge_partitions gauge\n");
+    metrics_head(out, partitions, "gauge", "of the region, as far as this edge follows its map");
     for (uint32_t region = 0; region < t->options.rules.admit.region_count; region++) {
         const char *labels[] = {"region", region_name(t, region), NULL};
         metrics_line(out, partitions, labels, view->partitions[region]);
     }
-    put_text(out, "# HELP tributary_edge_alarm_map_beyond alarm: the region has more partitions "
-                  "than `partitions`; clicks that belong there are carried\n"
-                  "# TYPE tributary_edge_alarm_map_beyond gauge\n");
+    metrics_head(
+        out, beyond, "gauge",
+        "alarm: the region has more partitions than `partitions`; clicks that belong there "
+        "are carried");
     for (uint32_t region = 0; region < t->options.rules.admit.region_count; region++) {
         const char *labels[] = {"region", region_name(t, region), NULL};
         metrics_line(out, beyond, labels, view->map_beyond[region] ? 1 : 0);
@@ -249,8 +246,8 @@ void edge_threads_metrics(struct edge_threads *t, struct buf *out)
     metrics_line_seconds(out, "tributary_edge_spool_age_seconds", NULL,
                          1000 * edge_pipeline_oldest_ms(t->pipeline));
     put_maps(t, &view, out);
-    put_text(out, "# HELP tributary_edge_bus_up is the region's bus connected?\n"
-                  "# TYPE tributary_edge_bus_up gauge\n");
+    buf_put_text(out, "# HELP tributary_edge_bus_up is the region's bus connected?\n"
+                      "# TYPE tributary_edge_bus_up gauge\n");
     for (uint32_t region = 0; region < t->options.rules.admit.region_count; region++) {
         const char *labels[] = {"region", region_name(t, region), NULL};
         metrics_line(out, "tributary_edge_bus_up", labels, view.bus_up[region] ? 1 : 0);
@@ -263,21 +260,21 @@ bool edge_threads_ready(struct edge_threads *t, struct buf *out_reason)
     bool ready = false;
 
     if (atomic_load(&t->draining))
-        put_text(out_reason, "not ready: shutting down\n");
+        buf_put_text(out_reason, "not ready: shutting down\n");
     else if (atomic_load(&t->spool_full))
-        put_text(out_reason, "not ready: the spool, or its disk, is more than 95 % full\n");
+        buf_put_text(out_reason, "not ready: the spool, or its disk, is more than 95 % full\n");
     else
         ready = true;
     if (ready)
-        put_text(out_reason, "ready\n");
+        buf_put_text(out_reason, "ready\n");
     /* Availability on the way in: a region that is away is told, but clicks are taken all the same.
      */
     edge_pipeline_view(t->pipeline, &view);
     for (uint32_t region = 0; region < t->options.rules.admit.region_count; region++)
         if (!view.bus_up[region]) {
-            put_text(out_reason, "bus of region ");
-            put_text(out_reason, region_name(t, region));
-            put_text(out_reason, " is away: its clicks wait in the spool\n");
+            buf_put_text(out_reason, "bus of region ");
+            buf_put_text(out_reason, region_name(t, region));
+            buf_put_text(out_reason, " is away: its clicks wait in the spool\n");
         }
     edge_threads_say_passed(t, out_reason);
     return ready;

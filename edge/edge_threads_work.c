@@ -282,10 +282,10 @@ static void on_request(void *context, struct h2_request *request)
     struct edge_worker *w = context;
     struct edge_threads *t = w->threads;
     uint64_t now_ms = t->options.clock->wall_ms(t->options.clock);
+    for (uint32_t i = 0; w->turn_requests == 0 && i < w->rules.admit.region_count; i++)
+        w->turns[i] = edge_pipeline_turn(t->pipeline, i);
     w->turn_requests++;
     enum edge_gate gate = gate_of(w, request->received_mono_us / 1000);
-    for (uint32_t i = 0; i < w->rules.admit.region_count; i++)
-        w->turns[i] = edge_pipeline_turn(t->pipeline, i);
     struct edge_job *job = edge_job_new(&w->rules, &t->refused, request, gate, now_ms);
 
     metrics_add(t->metrics, EDGE_BODY_BYTES, request->body.length);

@@ -51,22 +51,17 @@ struct global_http_admin {
     X(bytes_in_total, "ciphertext bytes read")                                                     \
     X(bytes_out_total, "ciphertext bytes written")
 
-static void put_text(struct buf *out, const char *text)
-{
-    buf_put(out, text, strlen(text));
-}
-
 static void put_head(struct buf *out, const char *name, const char *help)
 {
-    put_text(out, "# HELP ");
-    put_text(out, name);
-    put_text(out, " ");
-    put_text(out, help);
-    put_text(out, "\n# TYPE ");
-    put_text(out, name);
+    buf_put_text(out, "# HELP ");
+    buf_put_text(out, name);
+    buf_put_text(out, " ");
+    buf_put_text(out, help);
+    buf_put_text(out, "\n# TYPE ");
+    buf_put_text(out, name);
     size_t length = strlen(name);
     bool counts = length > 6 && strcmp(name + length - 6, "_total") == 0;
-    put_text(out, counts ? " counter\n" : " gauge\n");
+    buf_put_text(out, counts ? " counter\n" : " gauge\n");
 }
 
 static void put_regions(const struct global_http_admin *a, struct buf *out)
@@ -133,12 +128,12 @@ bool global_http_admin_ready(struct global_http_admin *a, struct buf *out)
             continue;
         /* Cut off is told, but what was heard of it can still be asked for. */
         ready = ready && region->heard;
-        put_text(out, "region ");
-        put_text(out, region->name);
-        put_text(out, region->heard ? " is not connected now\n" : " was never heard\n");
+        buf_put_text(out, "region ");
+        buf_put_text(out, region->name);
+        buf_put_text(out, region->heard ? " is not connected now\n" : " was never heard\n");
     }
     if (out->length == 0)
-        put_text(out, "ok\n");
+        buf_put_text(out, "ok\n");
     return ready;
 }
 
@@ -153,7 +148,7 @@ static void on_livez(void *context, const char *query, struct admin_reply *reply
 {
     (void)context;
     (void)query;
-    put_text(&reply->body, "ok\n");
+    buf_put_text(&reply->body, "ok\n");
 }
 
 static void on_readyz(void *context, const char *query, struct admin_reply *reply)

@@ -378,11 +378,9 @@ static void stop(void)
 static void catch_signals(void)
 {
     struct sigaction action = {.sa_handler = on_signal};
+    service_catch_signals(on_signal);
     (void)sigemptyset(&action.sa_mask);
-    CHECK(sigaction(SIGTERM, &action, NULL) == 0 && sigaction(SIGINT, &action, NULL) == 0);
     CHECK(sigaction(SIGHUP, &action, NULL) == 0);
-    action.sa_handler = SIG_IGN; /* a peer that went away is an error of its socket alone */
-    CHECK(sigaction(SIGPIPE, &action, NULL) == 0);
 }
 
 static int exit_code_of(enum err err)

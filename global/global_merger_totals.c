@@ -146,9 +146,7 @@ static enum err mark_complete(struct merger_message *message, uint32_t minute)
         err = ERR_KV_CORRUPT;
     if (err != ERR_OK)
         return err;
-    const struct partition_map *map = &message->partial->map;
-    struct completeness_span span = {partition_map_at(map, minute / 60 * 60),
-                                     partition_map_at(map, minute / 60 * 60 + 59)};
+    struct completeness_span span = completeness_span_of(&message->partial->map, minute / 60);
     if (!completeness_hour_mark(&hour, (uint8_t)(minute % 60), span))
         return ERR_OK;
     buf_clear(&m->value);

@@ -64,14 +64,6 @@ enum err global_reader_cards(struct global_reader *r)
     return ERR_OK;
 }
 
-struct completeness_span global_reader_span(const struct global_reader *r, uint32_t region,
-                                            uint32_t hour)
-{
-    const struct partition_map *map = &r->cards[region].map;
-    return (struct completeness_span){partition_map_at(map, hour * 60),
-                                      partition_map_at(map, hour * 60 + 59)};
-}
-
 uint64_t global_reader_hour_bits(uint32_t hour, uint32_t start_minute, uint32_t end_minute)
 {
     uint64_t from = base_max_u64(start_minute, hour * 60ULL) - hour * 60ULL;
@@ -267,7 +259,7 @@ static enum err add_partition(struct global_reader *r, const struct query *q, ui
         struct span body;
         if (!leaf_open(value, &body) || completeness_hour_read(&marks, body) != ERR_OK)
             return ERR_KV_CORRUPT;
-        if (completeness_hour_is_of(&marks, global_reader_span(r, region, hour)))
+        if (completeness_hour_is_of(&marks, completeness_span_of(&r->cards[region].map, hour)))
             add_hour(r, q, hour,
                      marks.bits & global_reader_hour_bits(hour, start_minute, end_minute));
         if (hour == last_hour)

@@ -169,7 +169,8 @@ static enum err is_complete(struct walk *w, uint32_t region, uint16_t partition,
         if (!leaf_open(value, &body) || completeness_hour_read(&marks, body) != ERR_OK)
             return ERR_KV_CORRUPT;
         uint64_t wanted = global_reader_hour_bits(hour, start_minute, end_minute);
-        *out = *out && completeness_hour_is_of(&marks, global_reader_span(r, region, hour)) &&
+        *out = *out &&
+               completeness_hour_is_of(&marks, completeness_span_of(&r->cards[region].map, hour)) &&
                (marks.bits & wanted) == wanted;
         enum err err = step(w);
         if (err != ERR_OK || !*out)

@@ -54,9 +54,7 @@ enum err WARN_UNUSED global_reader_cards(struct global_reader *r);
 enum err WARN_UNUSED global_reader_kept(struct global_reader *r, const struct query *q,
                                         bool by_hours);
 /* Watermarks, missing edges and as_of, from the cards. */
-/* P of an hour in a region that was heard; and the bits of its minutes in [start, end). */
-struct completeness_span global_reader_span(const struct global_reader *r, uint32_t region,
-                                            uint32_t hour);
+/* The bits of an hour's minutes in [start, end). */
 uint64_t global_reader_hour_bits(uint32_t hour, uint32_t start_minute, uint32_t end_minute);
 
 void global_reader_standing(struct global_reader *r, struct stats_json_answer *out);

@@ -69,10 +69,10 @@ static enum err read_map(struct wire_reader *r, uint64_t kind, struct control_me
 
 enum err control_read(struct control_message *out, struct span message)
 {
-    bool is_map = wire_version(message) == CONTROL_VERSION_MAP;
+    bool is_map;
     struct span body;
-    enum err err =
-        wire_check(message, CONTROL_MAGIC, is_map ? CONTROL_VERSION_MAP : CONTROL_VERSION, &body);
+    enum err err = wire_check_either(message, CONTROL_MAGIC, CONTROL_VERSION, CONTROL_VERSION_MAP,
+                                     &body, &is_map);
     if (err != ERR_OK)
         return err;
     struct wire_reader r = wire_reader_of(body);

@@ -91,9 +91,9 @@ enum err floor_read(struct floor_message *out, struct span message)
 {
     *out = (struct floor_message){0};
     struct span body;
-    bool has_map = wire_version(message) == FLOOR_VERSION_MAP;
+    bool has_map;
     enum err err =
-        wire_check(message, FLOOR_MAGIC, has_map ? FLOOR_VERSION_MAP : FLOOR_VERSION, &body);
+        wire_check_either(message, FLOOR_MAGIC, FLOOR_VERSION, FLOOR_VERSION_MAP, &body, &has_map);
     if (err != ERR_OK)
         return err;
     struct wire_reader r = wire_reader_of(body);

@@ -162,12 +162,10 @@ void partial_write(struct buf *out, const struct partial *p)
     wire_seal(out);
 }
 
-/* Envelope and checksum of either version. */
 static enum err check(struct span message, struct span *out_body, bool *out_has_map)
 {
-    *out_has_map = wire_version(message) == PARTIAL_VERSION_MAP;
-    return wire_check(message, PARTIAL_MAGIC, *out_has_map ? PARTIAL_VERSION_MAP : PARTIAL_VERSION,
-                      out_body);
+    return wire_check_either(message, PARTIAL_MAGIC, PARTIAL_VERSION, PARTIAL_VERSION_MAP, out_body,
+                             out_has_map);
 }
 
 enum err partial_resign(struct buf *out, struct span message, const char *replica,

@@ -61,6 +61,13 @@ enum err wire_check(struct span message, const char magic[4], uint8_t version,
     return ERR_OK;
 }
 
+enum err wire_check_either(struct span message, const char magic[4], uint8_t version,
+                           uint8_t second, struct span *out_body, bool *out_is_second)
+{
+    *out_is_second = wire_version(message) == second;
+    return wire_check(message, magic, *out_is_second ? second : version, out_body);
+}
+
 struct wire_reader wire_reader_of(struct span body)
 {
     return (struct wire_reader){.bytes = reader_of(body), .err = ERR_OK};

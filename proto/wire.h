@@ -33,6 +33,9 @@ uint8_t wire_version(struct span message);
  * ERR_CHECKSUM/ERR_MAGIC/ERR_TRUNCATED against the others. */
 enum err WARN_UNUSED wire_check(struct span message, const char magic[4], uint8_t version,
                                 struct span *out_body);
+/* Of a message that has a second version: *out_is_second tells which one it claims. */
+enum err WARN_UNUSED wire_check_either(struct span message, const char magic[4], uint8_t version,
+                                       uint8_t second, struct span *out_body, bool *out_is_second);
 
 /* Cursor over the bounded msgpack text. Failed stays failed. */
 struct wire_reader {

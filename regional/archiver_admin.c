@@ -37,11 +37,6 @@ struct archiver_admin {
     _Atomic bool ready, away, bus_up;
 };
 
-static void put_text(struct buf *out, const char *text)
-{
-    buf_put(out, text, strlen(text));
-}
-
 static void put_parts(struct archiver_admin *a, struct buf *out, const char *name, const char *help,
                       size_t offset, bool is_ms)
 {
@@ -92,7 +87,7 @@ static void on_livez(void *context, const char *query, struct admin_reply *reply
 {
     (void)context;
     (void)query;
-    put_text(&reply->body, "ok\n");
+    buf_put_text(&reply->body, "ok\n");
 }
 
 static void on_readyz(void *context, const char *query, struct admin_reply *reply)
@@ -101,7 +96,7 @@ static void on_readyz(void *context, const char *query, struct admin_reply *repl
     (void)query;
     char line[128];
     if (a->away)
-        put_text(&reply->body, "objects cannot be put now; see the log\n");
+        buf_put_text(&reply->body, "objects cannot be put now; see the log\n");
     for (uint32_t i = 0; i < a->part_count; i++) {
         const struct board_part *p = &a->board[i];
         if (p->caught_up && p->lag_ms <= a->options.behind_ms)
@@ -110,12 +105,12 @@ static void on_readyz(void *context, const char *query, struct admin_reply *repl
                        p->caught_up ? "partition %u is behind: %llu messages\n"
                                     : "partition %u has not caught up yet: %llu messages\n",
                        (unsigned)p->partition, (unsigned long long)p->pending);
-        put_text(&reply->body, line);
+        buf_put_text(&reply->body, line);
     }
     if (reply->body.length > 0 || !a->ready)
         reply->status = 503;
     else
-        put_text(&reply->body, a->bus_up ? "ok\n" : "ok\nthe bus is not connected now\n");
+        buf_put_text(&reply->body, a->bus_up ? "ok\n" : "ok\nthe bus is not connected now\n");
 }
 
 enum err archiver_admin_start(const struct archiver_admin_options *options,

@@ -14,6 +14,7 @@
 #include "proto/subject.h"
 #include "regional/archiver_admin.h"
 #include "regional/archiver_options.h"
+#include "regional/regional_shell.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -210,17 +211,6 @@ static enum err open_archiver(void)
     return err;
 }
 
-static enum err write_ports(void)
-{
-    const struct archiver_options_file *o = program.options;
-    char text[300];
-    const char *colon = strrchr(o->admin_listen, ':');
-    CHECK(colon != NULL);
-    (void)snprintf(text, sizeof(text), "admin=%.*s:%u\n", (int)(colon - o->admin_listen),
-                   o->admin_listen, (unsigned)archiver_admin_port(program.admin));
-    return service_write_ports(o->ports_file, text);
-}
-
 static enum err start(void)
 {
     const struct archiver_options_file *o = program.options;
@@ -242,7 +232,8 @@ static enum err start(void)
     if (err == ERR_OK)
         archiver_admin_show(program.admin, program.archiver);
     if (err == ERR_OK)
-        err = write_ports();
+        err = regional_shell_write_ports(o->ports_file, o->admin_listen,
+                                         archiver_admin_port(program.admin));
     if (err != ERR_OK) {
         log_error("cannot start", log_err(err));
         return err;
@@ -297,30 +288,6 @@ static void stop(void)
     archiver_options_free(program.options);
 }
 
-static void catch_signals(void)
-{
-    struct sigaction action = {.sa_handler = on_signal};
-    (void)sigemptyset(&action.sa_mask);
-    CHECK(sigaction(SIGTERM, &action, NULL) == 0 && sigaction(SIGINT, &action, NULL) == 0);
-    action.sa_handler = SIG_IGN; /* a peer that went away is an error of its socket alone */
-    CHECK(sigaction(SIGPIPE, &action, NULL) == 0);
-}
-
-static int exit_code_of(enum err err)
-{
-    switch (err) {
-    case ERR_OK:
-        return 0;
-    case ERR_CONFIG:
-        return EXIT_CODE_CONFIG;
-    case ERR_KV_CORRUPT:
-    case ERR_KV_IO:
-        return EXIT_CODE_UNFIT;
-    default:
-        return EXIT_CODE_TEMPORARY;
-    }
-}
-
 int main(int argc, char **argv)
 {
     struct options_line line;
@@ -343,12 +310,12 @@ int main(int argc, char **argv)
     if (line.check_only) {
         (void)printf("%s: ok\n", line.config);
     } else {
-        catch_signals();
+        service_catch_signals(on_signal);
         err = start();
         if (err == ERR_OK)
             err = archive_until_stopped();
         log_info("stopped", log_err(err));
     }
     stop();
-    return exit_code_of(err);
+    return regional_shell_exit_code(err);
 }

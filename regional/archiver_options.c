@@ -6,6 +6,7 @@
 #include "common/run/options.h"
 #include "common/run/options_place.h"
 #include "proto/subject.h"
+#include "regional/regional_options_fields.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,15 +32,6 @@
 #define TEXT(key, flags, type, member)                                                             \
     CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | (flags), type, member, 1, PATH_BYTES)
 #define OPTIONAL CYAML_FLAG_OPTIONAL
-
-static const cyaml_schema_field_t nats_fields[] = {
-    TEXT("url", 0, struct regional_options_nats, url),
-    TEXT("user", OPTIONAL, struct regional_options_nats, user),
-    TEXT("password_file", OPTIONAL, struct regional_options_nats, password_file),
-    TEXT("domain", OPTIONAL, struct regional_options_nats, domain),
-    CYAML_FIELD_UINT("stream_replicas", OPTIONAL, struct regional_options_nats, stream_replicas),
-    CYAML_FIELD_UINT("stream_bytes", OPTIONAL, struct regional_options_nats, stream_bytes),
-    CYAML_FIELD_END};
 
 static const cyaml_schema_field_t store_fields[] = {
     TEXT("path", 0, struct regional_options_store, path),
@@ -85,7 +77,7 @@ static const cyaml_schema_field_t option_fields[] = {
     CYAML_FIELD_MAPPING("store", CYAML_FLAG_DEFAULT, struct archiver_options_file, store,
                         store_fields),
     CYAML_FIELD_MAPPING("nats", CYAML_FLAG_DEFAULT, struct archiver_options_file, nats,
-                        nats_fields),
+                        regional_options_nats_fields),
     CYAML_FIELD_MAPPING("archive", CYAML_FLAG_DEFAULT, struct archiver_options_file, archive,
                         archive_fields),
     CYAML_FIELD_MAPPING("privacy", OPTIONAL, struct archiver_options_file, privacy, privacy_fields),

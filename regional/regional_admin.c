@@ -43,18 +43,13 @@ struct regional_admin {
     _Atomic bool ready, bus_up;
 };
 
-static void put_text(struct buf *out, const char *text)
-{
-    buf_put(out, text, strlen(text));
-}
-
 static void put_head(struct buf *out, const char *name, const char *help, const char *kind)
 {
     char line[256];
     int length =
         snprintf(line, sizeof(line), "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind);
     CHECK(length > 0 && (size_t)length < sizeof(line));
-    put_text(out, line);
+    buf_put_text(out, line);
 }
 
 static void put_part(struct regional_admin *a, struct buf *out, const char *name, uint32_t index,
@@ -141,7 +136,7 @@ static void on_livez(void *context, const char *query, struct admin_reply *reply
 {
     (void)context;
     (void)query;
-    put_text(&reply->body, "ok\n");
+    buf_put_text(&reply->body, "ok\n");
 }
 
 /* What keeps a partition from speaking of the present; false: nothing. */
@@ -171,13 +166,13 @@ static void on_readyz(void *context, const char *query, struct admin_reply *repl
     for (uint32_t i = 0; a->ready && !behind && i < a->part_count; i++)
         behind = trouble_of(a, &a->board[i], line, sizeof(line));
     if (a->ready && !behind) {
-        put_text(&reply->body, a->bus_up ? "ok\n" : "ok\nthe bus is not connected now\n");
+        buf_put_text(&reply->body, a->bus_up ? "ok\n" : "ok\nthe bus is not connected now\n");
         return;
     }
     reply->status = 503;
     for (uint32_t i = 0; i < a->part_count; i++) {
         if (trouble_of(a, &a->board[i], line, sizeof(line)))
-            put_text(&reply->body, line);
+            buf_put_text(&reply->body, line);
     }
 }
 
@@ -208,8 +203,9 @@ static void on_store_copy(void *context, const char *query, struct admin_reply *
     struct regional_admin *a = context;
     if (!may_be_copied(a, query)) {
         reply->status = 503;
-        put_text(&reply->body, "this replica has not caught up, or is stopped (see /readyz): copy "
-                               "another one; ?unready=1 if it is the best that there is\n");
+        buf_put_text(&reply->body,
+                     "this replica has not caught up, or is stopped (see /readyz): copy "
+                     "another one; ?unready=1 if it is the best that there is\n");
         return;
     }
     int file = open_copy(a->options.store_path);
@@ -221,7 +217,7 @@ static void on_store_copy(void *context, const char *query, struct admin_reply *
         if (file >= 0)
             (void)close(file);
         reply->status = 503;
-        put_text(&reply->body, "the store cannot be copied now\n");
+        buf_put_text(&reply->body, "the store cannot be copied now\n");
         return;
     }
     log_info("store copy handed out", log_text("replica", a->options.replica));

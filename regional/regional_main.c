@@ -11,6 +11,7 @@
 #include "regional/regional_admin.h"
 #include "regional/regional_admin_restore.h"
 #include "regional/regional_options.h"
+#include "regional/regional_shell.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -158,17 +159,6 @@ static enum err open_replica(void)
     return err;
 }
 
-static enum err write_ports(void)
-{
-    const struct regional_options *o = region.options;
-    char text[300];
-    const char *colon = strrchr(o->admin_listen, ':');
-    CHECK(colon != NULL);
-    (void)snprintf(text, sizeof(text), "admin=%.*s:%u\n", (int)(colon - o->admin_listen),
-                   o->admin_listen, (unsigned)regional_admin_port(region.admin));
-    return service_write_ports(o->ports_file, text);
-}
-
 static enum err start(void)
 {
     const struct regional_options *o = region.options;
@@ -190,7 +180,8 @@ static enum err start(void)
     if (err == ERR_OK)
         regional_admin_show(region.admin, region.replica);
     if (err == ERR_OK)
-        err = write_ports();
+        err = regional_shell_write_ports(o->ports_file, o->admin_listen,
+                                         regional_admin_port(region.admin));
     if (err != ERR_OK) {
         log_error("cannot start", log_err(err));
         return err;
@@ -241,30 +232,6 @@ static void stop(void)
     regional_options_free(region.options);
 }
 
-static void catch_signals(void)
-{
-    struct sigaction action = {.sa_handler = on_signal};
-    (void)sigemptyset(&action.sa_mask);
-    CHECK(sigaction(SIGTERM, &action, NULL) == 0 && sigaction(SIGINT, &action, NULL) == 0);
-    action.sa_handler = SIG_IGN; /* a peer that went away is an error of its socket alone */
-    CHECK(sigaction(SIGPIPE, &action, NULL) == 0);
-}
-
-static int exit_code_of(enum err err)
-{
-    switch (err) {
-    case ERR_OK:
-        return 0;
-    case ERR_CONFIG:
-        return EXIT_CODE_CONFIG;
-    case ERR_KV_CORRUPT:
-    case ERR_KV_IO:
-        return EXIT_CODE_UNFIT;
-    default:
-        return EXIT_CODE_TEMPORARY;
-    }
-}
-
 /* Takes "--restore-from URL" out of the arguments, for the common command line does not know it. */
 static const char *take_restore(int *argc, char **argv)
 {
@@ -303,7 +270,7 @@ int main(int argc, char **argv)
     if (line.check_only) {
         (void)printf("%s: ok\n", line.config);
     } else {
-        catch_signals();
+        service_catch_signals(on_signal);
         if (restore != NULL)
             err = regional_admin_restore(restore, region.options->store.path,
                                          region.options->store.bytes);
@@ -314,5 +281,5 @@ int main(int argc, char **argv)
         log_info("stopped", log_err(err));
     }
     stop();
-    return exit_code_of(err);
+    return regional_shell_exit_code(err);
 }

@@ -5,6 +5,7 @@
 #include "common/run/log.h"
 #include "common/run/options.h"
 #include "proto/subject.h"
+#include "regional/regional_options_fields.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -28,7 +29,7 @@
     CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | (flags), type, member, 1, PATH_BYTES)
 #define OPTIONAL CYAML_FLAG_OPTIONAL
 
-static const cyaml_schema_field_t nats_fields[] = {
+const cyaml_schema_field_t regional_options_nats_fields[] = {
     TEXT("url", 0, struct regional_options_nats, url),
     TEXT("user", OPTIONAL, struct regional_options_nats, user),
     TEXT("password_file", OPTIONAL, struct regional_options_nats, password_file),
@@ -59,7 +60,8 @@ static const cyaml_schema_field_t option_fields[] = {
     CYAML_FIELD_UINT("settle_ms", OPTIONAL, struct regional_options, settle_ms),
     CYAML_FIELD_UINT("memory_mib", OPTIONAL, struct regional_options, memory_mib),
     CYAML_FIELD_MAPPING("store", CYAML_FLAG_DEFAULT, struct regional_options, store, store_fields),
-    CYAML_FIELD_MAPPING("nats", CYAML_FLAG_DEFAULT, struct regional_options, nats, nats_fields),
+    CYAML_FIELD_MAPPING("nats", CYAML_FLAG_DEFAULT, struct regional_options, nats,
+                        regional_options_nats_fields),
     CYAML_FIELD_END};
 
 static const cyaml_schema_value_t option_schema = {

@@ -58,6 +58,11 @@ void buf_put(struct buf *b, const void *data, size_t length)
     b->length += length;
 }
 
+void buf_put_text(struct buf *b, const char *text)
+{
+    buf_put(b, text, strlen(text));
+}
+
 void buf_put_u8(struct buf *b, uint8_t value)
 {
     buf_put(b, &value, 1);

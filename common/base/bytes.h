@@ -39,6 +39,7 @@ struct buf {
 
 void buf_reserve(struct buf *b, size_t extra_bytes);
 void buf_put(struct buf *b, const void *data, size_t length);
+void buf_put_text(struct buf *b, const char *text); /* without its end */
 void buf_put_u8(struct buf *b, uint8_t value);
 void buf_put_u16(struct buf *b, uint16_t value);
 void buf_put_u32(struct buf *b, uint32_t value);

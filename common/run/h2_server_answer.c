@@ -139,26 +139,21 @@ static void put_escaped(struct buf *out, const char *text)
     }
 }
 
-static void put_text(struct buf *out, const char *text)
-{
-    buf_put(out, text, strlen(text));
-}
-
 void h2_problem_begin(struct buf *out, unsigned status, const char *token, const char *title,
                       const char *detail)
 {
     char number[16];
 
-    put_text(out, "{\"type\":\"urn:tributary:problem:");
+    buf_put_text(out, "{\"type\":\"urn:tributary:problem:");
     put_escaped(out, token);
-    put_text(out, "\",\"title\":\"");
+    buf_put_text(out, "\",\"title\":\"");
     put_escaped(out, title);
     (void)snprintf(number, sizeof(number), "%u", status);
-    put_text(out, "\",\"status\":");
-    put_text(out, number);
-    put_text(out, ",\"detail\":\"");
+    buf_put_text(out, "\",\"status\":");
+    buf_put_text(out, number);
+    buf_put_text(out, ",\"detail\":\"");
     put_escaped(out, detail);
-    put_text(out, "\"");
+    buf_put_text(out, "\"");
 }
 
 void h2_respond_problem(struct h2_request *r, unsigned status, const char *token, const char *title,

@@ -222,18 +222,13 @@ static const char *reason(unsigned status)
     return ""; /* RFC 9112, 4: may be empty */
 }
 
-static void put_text(struct buf *out, const char *text)
-{
-    buf_put(out, text, strlen(text));
-}
-
 static void put_answer_field(struct buf *out, const char *name, const char *value)
 {
     CHECK(strpbrk(name, "\r\n:") == NULL && strpbrk(value, "\r\n") == NULL); /* no second answer */
-    put_text(out, name);
-    put_text(out, ": ");
-    put_text(out, value);
-    put_text(out, "\r\n");
+    buf_put_text(out, name);
+    buf_put_text(out, ": ");
+    buf_put_text(out, value);
+    buf_put_text(out, "\r\n");
 }
 
 static bool is_chunked(const struct h2_stream *stream)
@@ -253,9 +248,9 @@ static void submit(struct h2_stream *stream, unsigned status, const struct h2_he
         s->deaf = s->last = true;
     s->last |= stream->server->draining;
     (void)snprintf(text, sizeof(text), "HTTP/1.1 %u ", status);
-    put_text(out, text);
-    put_text(out, reason(status));
-    put_text(out, "\r\n");
+    buf_put_text(out, text);
+    buf_put_text(out, reason(status));
+    buf_put_text(out, "\r\n");
     for (size_t i = 0; i < header_count; i++)
         put_answer_field(out, headers[i].name, headers[i].value);
     (void)snprintf(text, sizeof(text), "%zu", stream->answer.length);
@@ -266,7 +261,7 @@ static void submit(struct h2_stream *stream, unsigned status, const struct h2_he
     put_answer_field(out, "date", h2_server_date(stream->server));
     if (s->last)
         put_answer_field(out, "connection", "close");
-    put_text(out, "\r\n");
+    buf_put_text(out, "\r\n");
 }
 
 /* `send` takes pieces from stream->answer when the socket has room. */
@@ -282,14 +277,14 @@ static void put_chunks(struct http1_session *s, struct h2_stream *stream)
 
     if (stream->answer.length > 0) {
         (void)snprintf(size, sizeof(size), "%zx\r\n", stream->answer.length);
-        put_text(&s->out, size);
+        buf_put_text(&s->out, size);
         buf_put(&s->out, stream->answer.data, stream->answer.length);
-        put_text(&s->out, "\r\n");
+        buf_put_text(&s->out, "\r\n");
         h2_stream_sent_all(stream);
     }
     if (stream->pieces_ended && !s->chunks_ended) {
         s->chunks_ended = true;
-        put_text(&s->out, "0\r\n\r\n");
+        buf_put_text(&s->out, "0\r\n\r\n");
     }
 }
 

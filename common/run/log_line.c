@@ -6,11 +6,6 @@
 #include <stdio.h>
 #include <time.h>
 
-static void put_text(struct buf *out, const char *text)
-{
-    buf_put(out, text, strlen(text));
-}
-
 /* Decodes one UTF-8 character as RFC 3629 allows it; returns its length, or 0. */
 static size_t utf8_next(const uint8_t *at, size_t left, uint32_t *out_code)
 {
@@ -88,14 +83,14 @@ static void put_value(struct buf *out, struct span value)
     buf_put_u8(out, '"');
     put_escaped(out, value);
     if (cut)
-        put_text(out, "...");
+        buf_put_text(out, "...");
     buf_put_u8(out, '"');
 }
 
 static void put_field(struct buf *out, const struct log_field *field)
 {
     buf_put_u8(out, ' ');
-    put_text(out, field->name);
+    buf_put_text(out, field->name);
     buf_put_u8(out, '=');
     char number[24];
     switch (field->kind) {
@@ -107,7 +102,7 @@ static void put_field(struct buf *out, const struct log_field *field)
         break;
     case LOG_NUMBER:
         (void)snprintf(number, sizeof(number), "%llu", (unsigned long long)field->number);
-        put_text(out, number);
+        buf_put_text(out, number);
         break;
     }
 }
@@ -124,9 +119,9 @@ void log_line_put(struct buf *out, uint64_t wall_ms, enum log_level level, const
     CHECK(strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &utc) > 0);
     (void)snprintf(head, sizeof(head), "ts=%s.%03uZ level=%s prog=", stamp,
                    (unsigned)(wall_ms % 1000), levels[level]);
-    put_text(out, head);
+    buf_put_text(out, head);
     put_value(out, span_of_text(program));
-    put_text(out, " msg=");
+    buf_put_text(out, " msg=");
     put_value(out, span_of_text(message));
     for (size_t i = 0; i < count; i++)
         put_field(out, &fields[i]);

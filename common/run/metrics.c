@@ -23,16 +23,11 @@ void metrics_free(struct metrics *m)
     free(m);
 }
 
-static void put_text(struct buf *out, const char *text)
-{
-    buf_put(out, text, strlen(text));
-}
-
 static void put_value(struct buf *out, uint64_t value)
 {
     char text[24];
     (void)snprintf(text, sizeof(text), " %llu\n", (unsigned long long)value);
-    put_text(out, text);
+    buf_put_text(out, text);
 }
 
 /* In help a quote stands for itself; in a label value it would end it. */
@@ -40,7 +35,7 @@ static void put_escaped(struct buf *out, const char *text, bool label)
 {
     for (; *text != '\0'; text++) {
         if (*text == '\n')
-            put_text(out, "\\n");
+            buf_put_text(out, "\\n");
         else if (*text == '\\' || (*text == '"' && label))
             buf_put(out, (const char[]){'\\', *text}, 2);
         else
@@ -52,31 +47,31 @@ void metrics_render(const struct metrics *m, struct buf *out)
 {
     for (size_t i = 0; i < m->count; i++) {
         const struct metric_row *row = &m->rows[i];
-        put_text(out, "# HELP ");
-        put_text(out, row->name);
+        buf_put_text(out, "# HELP ");
+        buf_put_text(out, row->name);
         buf_put_u8(out, ' ');
         put_escaped(out, row->help, false);
         if (row->unit != NULL && row->unit[0] != '\0') {
-            put_text(out, " (");
+            buf_put_text(out, " (");
             put_escaped(out, row->unit, false);
             buf_put_u8(out, ')');
         }
-        put_text(out, "\n# TYPE ");
-        put_text(out, row->name);
-        put_text(out, row->kind == METRIC_COUNTER ? " counter\n" : " gauge\n");
-        put_text(out, row->name);
+        buf_put_text(out, "\n# TYPE ");
+        buf_put_text(out, row->name);
+        buf_put_text(out, row->kind == METRIC_COUNTER ? " counter\n" : " gauge\n");
+        buf_put_text(out, row->name);
         put_value(out, metrics_get(m, (unsigned)i));
     }
 }
 
 static void put_name(struct buf *out, const char *name, const char *const *labels)
 {
-    put_text(out, name);
+    buf_put_text(out, name);
     for (size_t i = 0; labels != NULL && labels[i] != NULL; i += 2) {
         CHECK(labels[i + 1] != NULL);
-        put_text(out, i == 0 ? "{" : ",");
-        put_text(out, labels[i]);
-        put_text(out, "=\"");
+        buf_put_text(out, i == 0 ? "{" : ",");
+        buf_put_text(out, labels[i]);
+        buf_put_text(out, "=\"");
         put_escaped(out, labels[i + 1], true);
         buf_put_u8(out, '"');
     }
@@ -107,20 +102,20 @@ void metrics_line_seconds(struct buf *out, const char *name, const char *const *
     seconds_of(us, seconds);
     put_name(out, name, labels);
     buf_put_u8(out, ' ');
-    put_text(out, seconds);
+    buf_put_text(out, seconds);
     buf_put_u8(out, '\n');
 }
 
 void metrics_head(struct buf *out, const char *name, const char *type, const char *help)
 {
-    put_text(out, "# HELP ");
-    put_text(out, name);
+    buf_put_text(out, "# HELP ");
+    buf_put_text(out, name);
     buf_put_u8(out, ' ');
     put_escaped(out, help, false);
-    put_text(out, "\n# TYPE ");
-    put_text(out, name);
+    buf_put_text(out, "\n# TYPE ");
+    buf_put_text(out, name);
     buf_put_u8(out, ' ');
-    put_text(out, type);
+    buf_put_text(out, type);
     buf_put_u8(out, '\n');
 }
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,4 +121,13 @@ enum err service_write_ports(const char *path, const char *text)
               log_text("reason", strerror(errno)));
     (void)unlink(temporary);
     return ERR_SYSTEM;
+}
+
+void service_catch_signals(void (*handler)(int number))
+{
+    struct sigaction action = {.sa_handler = handler};
+    (void)sigemptyset(&action.sa_mask);
+    CHECK(sigaction(SIGTERM, &action, NULL) == 0 && sigaction(SIGINT, &action, NULL) == 0);
+    action.sa_handler = SIG_IGN;
+    CHECK(sigaction(SIGPIPE, &action, NULL) == 0);
 }

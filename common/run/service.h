@@ -13,6 +13,10 @@
  * leaves it as it is, for debugging, with a warning. */
 void service_guard_memory(void);
 
+/* SIGTERM and SIGINT go to the handler; a peer that went away is an error of its socket alone
+ * (SIGPIPE). */
+void service_catch_signals(void (*handler)(int number));
+
 /* The one listening TCP socket that was handed to this very process: its number in *out, -1 where
  * there is none. It is made non-blocking and close-on-exec, and is the caller's. ERR_CONFIG
  * (logged): more than one, or something else. */

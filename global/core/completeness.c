@@ -133,6 +133,12 @@ enum err completeness_read(struct completeness_book *book, struct span bytes)
     return ERR_OK;
 }
 
+struct completeness_span completeness_span_of(const struct partition_map *map, uint32_t hour)
+{
+    return (struct completeness_span){partition_map_at(map, hour * 60),
+                                      partition_map_at(map, hour * 60 + 59)};
+}
+
 bool completeness_hour_is_of(const struct completeness_hour *hour, struct completeness_span map)
 {
     return hour->partitions >= map.first && hour->partitions <= map.last;

@@ -90,6 +90,8 @@ struct completeness_span {
     uint16_t first, last;
 };
 
+struct completeness_span completeness_span_of(const struct partition_map *map, uint32_t hour);
+
 /* Marks a minute. Marks of a smaller map, of a region that was set up anew with more partitions,
  * are dropped (they spoke of other sets of ads); against those of a larger one it is ignored.
  * Returns true on change. */

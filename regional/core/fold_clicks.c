@@ -11,8 +11,8 @@ struct fold_ad {
     uint64_t hash;
     struct ad_name *name; /* once its name was seen today */
     uint32_t minute, row; /* where its last click went; no row yet: NO_ROW */
-    enum { AD_UNKNOWN, AD_GOOD, AD_COLLIDES } verdict;
-    uint8_t foreign; /* bit s: under step s of the map it belongs to another partition */
+    bool collides;        /* its hash is another ad's */
+    uint8_t foreign;      /* bit s: under step s of the map it belongs to another partition */
 };
 
 #define NO_ROW UINT32_MAX
@@ -35,14 +35,12 @@ static void carry(struct fold *f, uint64_t *reason)
  * for while its clicks are carried another ad of the segment may take its hash. */
 static void judge_ad(const struct fold *f, struct fold_ad *ad, struct span ad_id)
 {
-    ad->verdict = AD_GOOD;
     for (uint32_t s = 0; s < f->map.count; s++) {
         bool is_ours = hash_partition(ad->hash, f->map.steps[s].partitions) == f->options.partition;
         ad->foreign |= (uint8_t)(!is_ours << s);
     }
     const struct ad_name *known = ad_names_find(&f->names, ad->hash);
-    if (known != NULL && !span_equal(ad_names_text(known), ad_id))
-        ad->verdict = AD_COLLIDES;
+    ad->collides = known != NULL && !span_equal(ad_names_text(known), ad_id);
 }
 
 static struct bucket *open_row(const struct pass *pass, struct minute_table *t, struct fold_ad *ad,
@@ -75,7 +73,7 @@ static uint64_t *reason_to_carry(const struct pass *pass, const struct segment_h
     /* By the click's own minute: its retry will go where it should have gone. */
     if (ad->foreign != 0 && (ad->foreign >> partition_map_step(&f->map, hot->minute) & 1) != 0)
         return &f->counts.misplaced;
-    if (ad->verdict == AD_COLLIDES)
+    if (ad->collides)
         return &f->counts.collisions;
     if (hot->minute < pass->expired_below)
         return &f->counts.expired;
@@ -92,7 +90,7 @@ static void take_click(const struct pass *pass, const struct segment_hot *hot, s
 {
     struct fold *f = pass->fold;
     f->books.folded++;
-    if (ad->row == NO_ROW && ad->verdict != AD_COLLIDES)
+    if (ad->row == NO_ROW && !ad->collides)
         judge_ad(f, ad, ad_id);
     uint64_t *reason = reason_to_carry(pass, hot, ad);
     if (reason != NULL) {

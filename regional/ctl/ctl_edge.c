@@ -164,14 +164,7 @@ static int apply(struct ctl_region *t, const struct request *q)
     struct control_message m = {.kind = kinds[q->action], .epoch = q->epoch};
     (void)snprintf(m.edge, sizeof(m.edge), "%s", q->edge);
     uint16_t failed = ctl_region_apply(t, &m, 0, t->options->partitions_total);
-    if (failed == t->options->partitions_total)
-        return 0;
-    char partition[24];
-    (void)snprintf(partition, sizeof(partition), "%u", failed);
-    return ctl_fail(EXIT_CODE_TEMPORARY,
-                    "not known to be applied by every replica; say it again (harmless). "
-                    "First partition without: ",
-                    partition);
+    return failed == t->options->partitions_total ? 0 : ctl_region_not_applied(failed);
 }
 
 static int run(struct ctl_region *t, const struct request *q)

@@ -35,7 +35,7 @@ const char ctl_partitions_help[] =
     "  --from TIME     a full minute, 2026-11-24T18:50Z or Unix seconds (default: ten minutes "
     "from\n"
     "                  now). A partition that has clicks of that minute or later refuses\n"
-    "  --again         instead of a step that is to come, where some partition refused it\n"
+    "  --again         puts off a step that some partition refused\n"
     "  --config FILE   the YAML file of any replica of the region\n"
     "  --json          one JSON object instead of a table\n"
     "\n"
@@ -150,16 +150,6 @@ static const struct roster_part *part_of(const struct ctl_region *t, uint16_t pa
     return NULL;
 }
 
-static int not_everywhere(uint16_t partition)
-{
-    char text[8];
-    (void)snprintf(text, sizeof(text), "%u", partition);
-    return ctl_fail(EXIT_CODE_TEMPORARY,
-                    "not known to be applied by every replica; say it again (harmless). First "
-                    "partition without: ",
-                    text);
-}
-
 /* The folds of new partitions must wait for the edges that the old ones wait for. */
 static int enrol(struct ctl_region *t, uint16_t had, uint16_t total)
 {
@@ -174,7 +164,7 @@ static int enrol(struct ctl_region *t, uint16_t had, uint16_t total)
         struct control_message m = {.kind = CONTROL_ENROL};
         memcpy(m.edge, edges[i], sizeof(m.edge));
         uint16_t failed = ctl_region_apply(t, &m, had, total);
-        code = failed == total ? 0 : not_everywhere(failed);
+        code = failed == total ? 0 : ctl_region_not_applied(failed);
     }
     free(edges);
     return code;
@@ -222,7 +212,7 @@ static int say_past(struct ctl_region *t, const struct partition_map *map, uint1
                                         .from_minute = map->steps[s].from_minute,
                                         .partitions = map->steps[s].partitions};
             if ((part == NULL || part->map.count <= s) && ctl_region_apply(t, &m, p, p + 1) == p)
-                return not_everywhere(p);
+                return ctl_region_not_applied(p);
         }
     }
     return 0;
@@ -257,7 +247,7 @@ static int say_step_again(struct ctl_region *t, const struct partition_map *map,
         const struct roster_part *part = part_of(t, p);
         if ((part == NULL || !partition_map_equal(&part->map, map)) &&
             ctl_region_apply(t, &m, p, (uint16_t)(p + 1)) == p)
-            return not_everywhere(p);
+            return ctl_region_not_applied(p);
     }
     ctl_region_ask(t);
     return check_agreed(t, &m);
@@ -307,7 +297,7 @@ static int grow(struct ctl_region *t, const struct request *q)
                                 .again = q->again};
     uint16_t failed = ctl_region_apply(t, &m, 0, total);
     if (failed != total)
-        return not_everywhere(failed);
+        return ctl_region_not_applied(failed);
     ctl_region_ask(t);
     return check_agreed(t, &m);
 }

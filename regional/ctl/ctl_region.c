@@ -198,6 +198,16 @@ uint16_t ctl_region_apply(struct ctl_region *t, const struct control_message *me
     return first;
 }
 
+int ctl_region_not_applied(uint16_t partition)
+{
+    char text[8];
+    (void)snprintf(text, sizeof(text), "%u", partition);
+    return ctl_fail(EXIT_CODE_TEMPORARY,
+                    "not known to be applied by every replica; say it again (harmless). First "
+                    "partition without: ",
+                    text);
+}
+
 void ctl_region_close(struct ctl_region *t)
 {
     drop_rosters(t);

@@ -33,3 +33,5 @@ void ctl_region_ask(struct ctl_region *t);
  * to have it, or `last`. */
 uint16_t ctl_region_apply(struct ctl_region *t, const struct control_message *message,
                           uint16_t first, uint16_t last);
+/* Says that, and what to do; returns the exit code. */
+int ctl_region_not_applied(uint16_t partition);
