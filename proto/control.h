@@ -36,7 +36,7 @@ struct control_message {
     /* CONTROL_MAP. */
     uint32_t from_minute;
     uint16_t partitions;
-    bool again; /* instead of the last step, which no click has reached yet */
+    bool again; /* instead of the last step, which some partition refused; only to a later minute */
 };
 
 void control_write(struct buf *out, const struct control_message *m);
