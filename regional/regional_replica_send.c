@@ -5,6 +5,7 @@
 #include "regional/core/roster.h"
 #include "regional/regional_replica_parts.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define FLOOR_RECENT_MS (3600 * 1000ULL)
@@ -47,6 +48,9 @@ static enum err publish_item(struct replica *r, struct kv_txn *txn, struct outbo
         return err == ERR_NOT_FOUND ? ERR_KV_CORRUPT : err;
     char msg_id[33];
     partial_message_id(buf_span(&r->scratch), msg_id);
+#ifdef TRIBUTARY_BREAK_PARTIAL_ID_BY_SEQUENCE
+    (void)snprintf(msg_id, sizeof(msg_id), "%u-%llu", partition, (unsigned long long)item->id);
+#endif
     struct subject to = subject_partial(r->options.region, partition, r->options.replica);
     err = bus_publish(r->options.bus, to.text, msg_id, buf_span(&r->scratch),
                       replica_token(TOKEN_OUTBOX, item->id));
